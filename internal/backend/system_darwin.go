@@ -1,0 +1,21 @@
+package backend
+
+import "golang.org/x/sys/unix"
+
+// systemMemory returns the machine's total memory in bytes, 0 if it is not known; what is available has no simple answer here.
+func systemMemory() (total, available uint64) {
+	total, err := unix.SysctlUint64("hw.memsize")
+	if err != nil {
+		return 0, 0
+	}
+	return total, 0
+}
+
+// cpuModel returns the processor's name, or "".
+func cpuModel() string {
+	name, err := unix.Sysctl("machdep.cpu.brand_string")
+	if err != nil {
+		return ""
+	}
+	return name
+}

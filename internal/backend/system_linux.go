@@ -1,0 +1,30 @@
+package backend
+
+import (
+	"os"
+	"strings"
+)
+
+// systemMemory returns the machine's total and available memory in bytes, 0 for what is not known.
+func systemMemory() (total, available uint64) {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0, 0
+	}
+	return parseMeminfo(string(text))
+}
+
+// cpuModel returns the processor's name, or "" (most arm64 kernels give none).
+func cpuModel() string {
+	text, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(text)) {
+		key, value, _ := strings.Cut(line, ":")
+		if strings.TrimSpace(key) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}

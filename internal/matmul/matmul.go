@@ -1,0 +1,49 @@
+// Package matmul multiplies matrices in the one layout that every GoMLX backend runs fast.
+//
+// GoMLX's pure-Go backend has two kernels for small and batched products: lhs [.., M, K] times rhs [.., K, N] is fast,
+// lhs [.., M, K] times rhs [.., N, K] is some twenty times slower, and every other layout is first transposed to the slow
+// one, the large operand too. Automatic differentiation of a product asks for exactly those other layouts. So the product here
+// carries its own gradient, written with fast products only and with transposes of the smaller operands. For XLA it is
+// a product like any other.
+package matmul
+
+import (
+	"github.com/gomlx/gomlx/core/graph"
+)
+
+// Node is a value of the graph under construction.
+type Node = graph.Node
+
+// Mul is the matrix product of a [batch.., M, K] and b [batch.., K, N], of equal rank (at least 2) and equal batch axes:
+// [batch.., M, N].
+func Mul(a, b *Node) *Node {
+	var dOut *Node // set when the gradient walk passes the output, which is before it reaches the inputs
+	aIn := graph.IdentityWithCustomGradient(a, func(_, _ *Node) *Node { return product(dOut, Transpose(b)) })
+	bIn := graph.IdentityWithCustomGradient(b, func(_, _ *Node) *Node { return leftTransposed(a, dOut) })
+	out := product(aIn, bIn)
+	return graph.IdentityWithCustomGradient(out, func(_, v *Node) *Node {
+		dOut = v
+		return v
+	})
+}
+
+// Transpose swaps the last two axes.
+func Transpose(x *Node) *Node { return graph.Transpose(x, -2, -1) }
+
+// leftTransposed is transpose(a)·d, with the smaller of a [.., M, K] and d [.., M, N] being the one that is transposed.
+func leftTransposed(a, d *Node) *Node {
+	if a.Shape().Size() <= d.Shape().Size() {
+		return product(Transpose(a), d)
+	}
+	return Transpose(product(Transpose(d), a))
+}
+
+// product contracts the last axis of a with the one before the last of b.
+func product(a, b *Node) *Node {
+	rank := a.Rank()
+	batch := make([][2]int, rank-2)
+	for i := range batch {
+		batch[i] = [2]int{i, i}
+	}
+	return graph.EinsumAxes(a, b, [][2]int{{rank - 1, rank - 2}}, batch)
+}
