@@ -1,0 +1,87 @@
+package bitnet
+
+import (
+	"fmt"
+
+	"github.com/bitdistill/bitdistill/internal/matmul"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/ml/model"
+)
+
+// Linear is a projection without SubLN: put [RMSNorm] in front for that. With Weights other than [FullPrecision] it is a
+// BitLinear.
+type Linear struct {
+	Out     int     // output width
+	Weights Weights // quantizer of the weights
+	Bias    bool    // add a full-precision bias
+}
+
+// Apply computes x·Wᵀ (+ bias): x [.., in] gives [.., Out], float32.
+//
+// The variables are "weight" [Out, in] and "bias" [Out] of the scope, float32. Where the weights have one scale per matrix or per
+// row, the product runs on the integers, which float32 adds exactly up to in = 131072 in any order, and the scales follow: the
+// result equals the product of the quantized operands, and a packed int8 engine computes the same.
+// The gradient is that of the straight-through estimator (see the package comment).
+//
+// It panics, as GoMLX graph functions do, when the scope's variables have other shapes, or when activations and weights
+// do not agree on being quantized.
+func (l Linear) Apply(scope *model.Scope, x Activations) *Node {
+	ternary := l.Weights != FullPrecision
+	if ternary != (x.Scale != nil) {
+		panic(fmt.Errorf("bitnet: %s: weights are %q, but the activations' quantization says otherwise", scope.Scope(), l.Weights))
+	}
+	g := x.Values.Graph()
+	dims := x.Values.Shape().Dimensions
+	in := dims[len(dims)-1]
+	rows := graph.Reshape(x.Values, -1, in)
+	w := scope.VariableWithShape("weight", shapes.Make(dtypes.Float32, l.Out, in)).NodeValue(g)
+
+	var y *Node
+	if !ternary {
+		y = matmul.Mul(rows, matmul.Transpose(w))
+	} else {
+		y = l.ternaryProduct(rows, graph.Reshape(x.Scale, -1, 1), w)
+	}
+	if l.Bias {
+		b := scope.VariableWithShape("bias", vector(l.Out)).NodeValue(g)
+		y = graph.Add(y, graph.Reshape(b, 1, l.Out))
+	}
+	out := append(append([]int{}, dims[:len(dims)-1]...), l.Out)
+	return graph.Reshape(y, out...)
+}
+
+// ternaryProduct multiplies codes [n, in] of scale [n, 1] with the quantized w [Out, in].
+func (l Linear) ternaryProduct(codes, scale, w *Node) *Node {
+	wCodes, wScale := QuantizeWeights(w, l.Weights)
+	switch l.Weights {
+	case AbsMean: // [1, 1]: both scales in one pass over the output
+		return graph.Mul(matmul.Mul(codes, matmul.Transpose(wCodes)), graph.Mul(scale, wScale))
+	case Channel: // [Out, 1]
+		y := graph.Mul(matmul.Mul(codes, matmul.Transpose(wCodes)), scale)
+		return graph.Mul(y, graph.Reshape(wScale, 1, l.Out))
+	default: // scales change along a row: they have to go in before the sum
+		return graph.Mul(matmul.Mul(codes, matmul.Transpose(graph.Mul(wCodes, wScale))), scale)
+	}
+}
+
+// RMSNorm divides x [.., width] by its root mean square over the last axis and multiplies by the scope's variable
+// "weight" [width] (Zhang and Sennrich 2019): x / sqrt(mean(x²) + eps) * weight. It is the backbone's norm, and as SubLN the norm
+// in front of a BitLinear (eps 1e-8 there). A new weight starts at 1.
+func RMSNorm(scope *model.Scope, x *Node, eps float64) *Node {
+	dims := x.Shape().Dimensions
+	width := dims[len(dims)-1]
+	w := scope.WithInitializer(ones).VariableWithShape("weight", vector(width)).NodeValue(x.Graph())
+	meanSquare := graph.ReduceAndKeep(graph.Mul(x, x), graph.ReduceMean, -1)
+	rms := graph.Sqrt(graph.AddScalar(meanSquare, eps)) // graph.Rsqrt has no gradient
+	normed := graph.Mul(x, graph.Reciprocal(rms))
+	shape := make([]int, len(dims))
+	for i := range shape {
+		shape[i] = 1
+	}
+	shape[len(dims)-1] = width
+	return graph.Mul(normed, graph.Reshape(w, shape...))
+}
+
+func ones(g *graph.Graph, shape shapes.Shape) *Node { return graph.Ones(g, shape) }
