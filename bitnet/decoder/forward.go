@@ -1,0 +1,192 @@
+package decoder
+
+import (
+	"fmt"
+
+	"github.com/bitdistill/bitdistill/bitnet"
+	"github.com/bitdistill/bitdistill/internal/matmul"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/ml/model"
+)
+
+// Node is a value of the graph under construction.
+type Node = graph.Node
+
+// Inputs are the token sequences of a batch.
+type Inputs struct {
+	IDs       *Node // [batch, length] int32, any valid id at padding
+	Mask      *Node // [batch, length] int32, 1 at real tokens and 0 at padding; nil when nothing is padded
+	Positions *Node // [batch, length] int32, for the rotary embedding; nil means 0 to length-1, which gives the same logits wherever padding stands
+}
+
+// Options say what [Forward] computes besides the logits of all positions.
+type Options struct {
+	At           *Node    // [batch, n] int32: only the logits at these positions, so that a classifier never builds [batch, length, vocab]
+	States       []int    // layers, 0-based, whose queries, keys and values are wanted
+	LinearInputs []string // linears whose input is wanted, such as "model.layers.0.mlp.down_proj"
+	Hidden       bool     // the residual stream between the blocks is wanted
+}
+
+// State is what attention relations are made of: queries and keys after their norm (if any) and the rotary embedding,
+// values as projected. Keys and values are not repeated for grouped queries. Heads lie side by side.
+type State struct {
+	Q *Node // [batch, length, heads*headDim]
+	K *Node // [batch, length, kvHeads*headDim]
+	V *Node // [batch, length, kvHeads*headDim]
+}
+
+// Outputs of [Forward].
+type Outputs struct {
+	Logits       *Node            // [batch, length, vocab], or [batch, n, vocab] with Options.At; float32
+	States       map[int]State    // by layer
+	LinearInputs map[string]*Node // by name; after SubLN, before quantization: [batch, length, in]
+	Hidden       []*Node          // embedding output, then the output of each block, the last after the final norm: [batch, length, hidden]
+}
+
+// Forward builds the decoder's forward pass on the variables of the scope's store, whose paths [Config.Tensors] gives. A
+// model quantizes, and has SubLN, as cfg.Quantization says. Tokens attend to themselves and to earlier real tokens.
+//
+// Like every GoMLX graph function it panics on wrong shapes; the executor that runs it returns that as an error. The
+// config must be valid.
+func Forward(scope *model.Scope, cfg Config, in Inputs, opts Options) Outputs {
+	f := newForward(scope, cfg, in, opts)
+	x := f.embed()
+	for i := range cfg.Layers {
+		if opts.Hidden {
+			f.out.Hidden = append(f.out.Hidden, x)
+		}
+		x = f.block(i, x)
+	}
+	if opts.At != nil && !f.pickEarly {
+		if opts.Hidden {
+			f.out.Hidden = append(f.out.Hidden, f.norm("model.norm", x))
+		}
+		x = f.pick(x)
+	}
+	x = f.norm("model.norm", x)
+	if opts.Hidden && opts.At == nil {
+		f.out.Hidden = append(f.out.Hidden, x)
+	}
+	f.out.Logits = f.head(x)
+	return f.out
+}
+
+// forward is the state of one Forward call.
+type forward struct {
+	Config
+	root          *model.Scope
+	in            Inputs
+	opts          Options
+	g             *graph.Graph
+	batch, length int
+	bias          *Node // what is added to the scores, [batch*kvHeads, group*length, length]
+	rope          rotary
+	pickEarly     bool // the last block computes only what the chosen positions need
+	wantStates    map[int]bool
+	wantInputs    map[string]bool
+	out           Outputs
+}
+
+func newForward(scope *model.Scope, cfg Config, in Inputs, opts Options) *forward {
+	f := &forward{
+		Config: cfg, root: scope, in: in, opts: opts, g: in.IDs.Graph(),
+		batch: in.IDs.Shape().Dimensions[0], length: in.IDs.Shape().Dimensions[1],
+		wantStates: map[int]bool{}, wantInputs: map[string]bool{},
+		out: Outputs{States: map[int]State{}, LinearInputs: map[string]*Node{}},
+	}
+	if f.length > cfg.MaxPositions {
+		panic(fmt.Errorf("decoder: sequences of %d tokens, the model was made for %d (max_position_embeddings)", f.length, cfg.MaxPositions))
+	}
+	for _, i := range opts.States {
+		f.wantStates[i] = true
+	}
+	for _, name := range opts.LinearInputs {
+		f.wantInputs[name] = true
+	}
+	f.pickEarly = opts.At != nil && !opts.Hidden && len(opts.LinearInputs) == 0
+	f.bias = f.spread(f.hidden()) // once for all layers
+	f.rope = f.newRotary()
+	return f
+}
+
+// embed looks the token embeddings up: [batch, length, hidden].
+func (f *forward) embed() *Node {
+	return graph.Gather(f.embedding(), graph.InsertAxes(f.in.IDs, -1))
+}
+
+func (f *forward) embedding() *Node {
+	return f.matrix("model.embed_tokens", f.VocabSize, f.HiddenSize)
+}
+
+func (f *forward) matrix(name string, rows, cols int) *Node {
+	return scopeOf(f.root, name).VariableWithShape("weight", shapes.Make(dtypes.Float32, rows, cols)).NodeValue(f.g)
+}
+
+// head projects x [batch, n, hidden] to the vocabulary in full precision.
+func (f *forward) head(x *Node) *Node {
+	w := f.embedding
+	if !f.TieEmbeddings {
+		w = func() *Node { return f.matrix("lm_head", f.VocabSize, f.HiddenSize) }
+	}
+	dims := x.Shape().Dimensions
+	logits := matmul.Mul(graph.Reshape(x, -1, f.HiddenSize), matmul.Transpose(w()))
+	return graph.Reshape(logits, dims[0], dims[1], f.VocabSize)
+}
+
+// picksIn reports whether the block goes on with the chosen positions alone: the last one, unless all of it is wanted.
+func (f *forward) picksIn(layer int) bool { return f.pickEarly && layer == f.Layers-1 }
+
+// pick keeps the chosen positions of x [batch, length, ...]: [batch, n, width].
+func (f *forward) pick(x *Node) *Node {
+	n := f.opts.At.Shape().Dimensions[1]
+	rows := graph.Iota(f.g, shapes.Make(dtypes.Int32, f.batch, n), 0)
+	flat := graph.Add(graph.MulScalar(rows, f.length), f.opts.At) // into the [batch*length] rows
+	return graph.Gather(graph.Reshape(x, f.batch*f.length, -1), graph.InsertAxes(flat, -1))
+}
+
+func (f *forward) norm(name string, x *Node) *Node {
+	return bitnet.RMSNorm(scopeOf(f.root, name), x, f.NormEps)
+}
+
+// block is one transformer block on x [batch, length, hidden].
+func (f *forward) block(i int, x *Node) *Node {
+	name := fmt.Sprintf("model.layers.%d.", i)
+	attended := f.attention(i, f.norm(name+"input_layernorm", x))
+	if f.picksIn(i) {
+		x = f.pick(x)
+	}
+	x = graph.Add(x, f.linears(attended, name+"self_attn.o_proj")[0])
+	h := f.norm(name+"post_attention_layernorm", x)
+	gateUp := f.linears(h, name+"mlp.gate_proj", name+"mlp.up_proj")
+	gate, up := gateUp[0], gateUp[1]
+	activated := graph.Mul(graph.Mul(gate, graph.Logistic(gate)), up) // SwiGLU
+	return graph.Add(x, f.linears(activated, name+"mlp.down_proj")[0])
+}
+
+// linears applies linears of a block to the same input. Without a SubLN in front of them they share its int8 codes.
+func (f *forward) linears(x *Node, names ...string) []*Node {
+	var shared *bitnet.Activations
+	ys := make([]*Node, len(names))
+	for i, name := range names {
+		scope, kind := scopeOf(f.root, name), linearKind(name)
+		subln := f.hasSubLN(kind)
+		h := x
+		if subln {
+			h = bitnet.RMSNorm(scope.At("norm"), x, f.Quantization.SubLNEps)
+		}
+		if f.wantInputs[name] {
+			f.out.LinearInputs[name] = h
+		}
+		if shared == nil || subln {
+			a := bitnet.Activations{Values: h}
+			if f.Quantization.IsTernary() {
+				a = bitnet.Quantize(h)
+			}
+			shared = &a
+		}
+		ys[i] = bitnet.Linear{Out: f.linearDims(kind)[0], Weights: f.Quantization.Weights}.Apply(scope, *shared)
+	}
+	return ys
+}

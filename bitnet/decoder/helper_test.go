@@ -1,0 +1,173 @@
+package decoder_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/bitdistill/bitdistill/bitnet"
+	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/gobackend"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+)
+
+// openBackend is shared by all tests, since a tensor belongs to the backend it was first used on.
+var openBackend = sync.OnceValues(func() (compute.Backend, error) { return gobackend.New("ops_sequential") })
+
+func backend(t testing.TB) compute.Backend {
+	t.Helper()
+	b, err := openBackend()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// graphFn builds a graph from a store's variables and inputs.
+type graphFn = func(scope *model.Scope, in []*graph.Node) []*graph.Node
+
+// run builds and executes a graph: the values of each output, flat.
+func run(t testing.TB, store *model.Store, fn graphFn, inputs ...any) [][]float32 {
+	t.Helper()
+	return executor(t, store, fn)(inputs...)
+}
+
+// executor is run for several inputs of the same shapes.
+func executor(t testing.TB, store *model.Store, fn graphFn) func(inputs ...any) [][]float32 {
+	t.Helper()
+	exec, err := model.NewExec(backend(t), store, fn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(inputs ...any) [][]float32 {
+		t.Helper()
+		outs, err := exec.Exec(inputs...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := make([][]float32, len(outs))
+		for i, o := range outs {
+			all[i] = flat(t, o)
+		}
+		return all
+	}
+}
+
+func flat(t testing.TB, x *tensors.Tensor) []float32 {
+	t.Helper()
+	values, err := tensors.CopyFlatData[float32](x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return values
+}
+
+// weights of a model by Hugging Face name.
+type weights map[string][]float64
+
+// randomWeights are big enough that every part of the model matters; all are float32 numbers.
+func randomWeights(cfg decoder.Config, seed uint64) weights {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	w := weights{}
+	for _, tensor := range cfg.Tensors() {
+		mean, std := 0.0, 0.5 // embedding and head
+		switch tensor.Kind {
+		case decoder.Linear:
+			std = 1.3 / math.Sqrt(float64(tensor.Dims[1]))
+		case decoder.Norm, decoder.SubLNorm:
+			mean, std = 1, 0.25
+		}
+		values := make([]float64, tensor.Size())
+		for i := range values {
+			values[i] = float64(float32(mean + std*rng.NormFloat64()))
+		}
+		w[tensor.Name] = values
+	}
+	return w
+}
+
+// store holds the weights as variables.
+func (w weights) store(t testing.TB, cfg decoder.Config) *model.Store {
+	t.Helper()
+	s := model.NewStore()
+	for _, tensor := range cfg.Tensors() {
+		value := tensors.FromFlatDataAndDimensions(float32s(w[tensor.Name]), tensor.Dims...)
+		if _, err := s.CreateVariable(tensor.Path(), value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+func float32s(values []float64) []float32 {
+	out := make([]float32, len(values))
+	for i, v := range values {
+		out[i] = float32(v)
+	}
+	return out
+}
+
+// tiny is a small model whose widths all differ where they can.
+func tiny(family decoder.Family, q bitnet.Quantization) decoder.Config {
+	c := decoder.Config{Family: family, VocabSize: 19, HiddenSize: 16, IntermediateSize: 24, Layers: 2, Heads: 4, KVHeads: 2,
+		HeadDim: 4, MaxPositions: 32, NormEps: 1e-5, RopeTheta: 10000, TieEmbeddings: true, Quantization: q}
+	if family == decoder.Qwen3 { // heads*headDim is not hidden, and no two heads share more than one key head
+		c.HeadDim, c.Heads, c.KVHeads, c.RopeTheta, c.NormEps, c.TieEmbeddings = 6, 3, 1, 1e6, 1e-6, false
+	}
+	return c
+}
+
+var (
+	families = []decoder.Family{decoder.Llama, decoder.Qwen3}
+	subLNs   = []bitnet.SubLN{bitnet.SubLNNone, bitnet.SubLNOutput, bitnet.SubLNAll}
+)
+
+// variants are full precision and ternary ones with each SubLN, in both families.
+func variants() map[string]decoder.Config {
+	all := map[string]decoder.Config{}
+	for _, family := range families {
+		all[fmt.Sprintf("%s/full", family)] = tiny(family, bitnet.Full())
+		for _, where := range subLNs {
+			all[fmt.Sprintf("%s/ternary/%s", family, where)] = tiny(family, bitnet.Ternary(where))
+		}
+	}
+	return all
+}
+
+// randomIDs are sequences of one length.
+func randomIDs(cfg decoder.Config, batch, length int, seed uint64) [][]int32 {
+	rng := rand.New(rand.NewPCG(seed, 2))
+	ids := make([][]int32, batch)
+	for b := range ids {
+		ids[b] = make([]int32, length)
+		for i := range ids[b] {
+			ids[b][i] = rng.Int32N(int32(cfg.VocabSize))
+		}
+	}
+	return ids
+}
+
+// rows of the given width in a flat tensor.
+func rows(values []float32, width int) [][]float32 {
+	var out [][]float32
+	for i := 0; i < len(values); i += width {
+		out = append(out, values[i:i+width])
+	}
+	return out
+}
+
+// argmax is the index of the largest value.
+func argmax(values []float32) int32 {
+	best := 0
+	for i, v := range values {
+		if v > values[best] {
+			best = i
+		}
+	}
+	return int32(best)
+}

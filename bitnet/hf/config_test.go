@@ -1,0 +1,227 @@
+package hf
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/bitdistill/bitdistill/bitnet"
+	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/internal/golden"
+)
+
+// required are the fields without a default.
+const required = `"vocab_size": 100, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4`
+
+func parse(fields string) (decoder.Config, error) {
+	return ParseConfig("dir/config.json", []byte("{"+fields+"}"))
+}
+
+// The defaults are those of transformers 5.23: LlamaConfig() and Qwen3Config() with the required fields.
+func TestConfigDefaults(t *testing.T) {
+	base := decoder.Config{VocabSize: 100, HiddenSize: 64, IntermediateSize: 96, Layers: 2, Heads: 4,
+		NormEps: 1e-6, RopeTheta: 10_000, Quantization: bitnet.Full()}
+	llama := base
+	llama.Family, llama.KVHeads, llama.HeadDim, llama.MaxPositions = decoder.Llama, 4, 16, 2048
+	qwen := base
+	qwen.Family, qwen.KVHeads, qwen.HeadDim, qwen.MaxPositions = decoder.Qwen3, 4, 128, 32_768
+	for _, c := range []struct {
+		fields string
+		want   decoder.Config
+	}{
+		{`"model_type": "llama", ` + required, llama},
+		{`"model_type": "llama", "head_dim": null, "num_key_value_heads": null, "rope_parameters": null, "rope_scaling": null, ` + required, llama},
+		{`"model_type": "qwen3", "num_key_value_heads": null, ` + required, qwen},
+		{`"model_type": "qwen3", "num_key_value_heads": null, "sliding_window": 4096, "use_sliding_window": false, ` + required, qwen},
+	} {
+		got, err := parse(c.fields)
+		if err != nil || got != c.want {
+			t.Errorf("%s\n got %+v, %v\nwant %+v", c.fields, got, err, c.want)
+		}
+	}
+	// Qwen3's own default, 32, does not divide 4.
+	if _, err := parse(`"model_type": "qwen3", ` + required); err == nil || !strings.Contains(err.Error(), "num_key_value_heads: 32 does not divide") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestConfigFields(t *testing.T) {
+	llama := `"model_type": "llama", ` + required
+	for fields, check := range map[string]func(c decoder.Config) bool{
+		`"rope_theta": 5e5`: func(c decoder.Config) bool { return c.RopeTheta == 5e5 },
+		`"rope_parameters": {"rope_theta": 7, "rope_type": "default"}`:                  func(c decoder.Config) bool { return c.RopeTheta == 7 },
+		`"rope_theta": 7, "rope_parameters": {"rope_theta": 7}`:                         func(c decoder.Config) bool { return c.RopeTheta == 7 },
+		`"rope_theta": 7, "rope_scaling": {"type": "default"}`:                          func(c decoder.Config) bool { return c.RopeTheta == 7 },
+		`"head_dim": 6, "num_key_value_heads": 2`:                                       func(c decoder.Config) bool { return c.HeadDim == 6 && c.KVHeads == 2 },
+		`"tie_word_embeddings": true, "rms_norm_eps": 1e-05`:                            func(c decoder.Config) bool { return c.TieEmbeddings && c.NormEps == 1e-5 },
+		`"hidden_act": "silu", "attention_bias": false, "pretraining_tp": 1`:            func(c decoder.Config) bool { return true },
+		`"partial_rotary_factor": 1, "quantization_config": null, "layer_types": null`:  func(c decoder.Config) bool { return true },
+		`"layer_types": ["full_attention", "full_attention"]`:                           func(c decoder.Config) bool { return true },
+		`"bitdistill": {"weights": "absmean", "subln": "output", "subln_eps": 1e-8}`:    func(c decoder.Config) bool { return c.Quantization == bitnet.Ternary(bitnet.SubLNOutput) },
+		`"bitdistill": {"weights": "none", "subln": "none"}, "anything": {"else": [1]}`: func(c decoder.Config) bool { return c.Quantization == bitnet.Full() },
+	} {
+		c, err := parse(llama + ", " + fields)
+		if err != nil || !check(c) {
+			t.Errorf("%s: %+v, %v", fields, c, err)
+		}
+	}
+}
+
+// Whatever changes the function is refused by its name.
+func TestConfigRefusals(t *testing.T) {
+	llama := `"model_type": "llama", ` + required
+	for fields, want := range map[string]string{
+		`"model_type": "gpt2", ` + required:                               `model_type: "gpt2" is not supported; supported are llama, qwen3`,
+		required:                                                          `model_type: "" is not supported`,
+		`"model_type": "llama"`:                                           "num_attention_heads: missing",
+		llama + `, "hidden_size": "64"`:                                   `hidden_size: "64", want an integer`,
+		llama + `, "hidden_size": 64.5`:                                   `hidden_size: 64.5, want an integer`,
+		llama + `, "hidden_size": -64, "head_dim": 16`:                    "hidden_size: -64, want a positive number",
+		llama + `, "num_attention_heads": 3`:                              "head_dim: missing, and hidden_size 64 is not a multiple",
+		llama + `, "num_key_value_heads": 3`:                              "num_key_value_heads: 3 does not divide",
+		llama + `, "head_dim": 7`:                                         "head_dim: 7 is odd",
+		llama + `, "num_hidden_layers": 2000000000`:                       "num_hidden_layers: 2000000000, at most",
+		llama + `, "rms_norm_eps": 0`:                                     "rms_norm_eps: 0",
+		llama + `, "rope_theta": -1`:                                      "rope_theta: -1",
+		llama + `, "tie_word_embeddings": "yes"`:                          `tie_word_embeddings: "yes", want true or false`,
+		llama + `, "hidden_act": "gelu"`:                                  `hidden_act: "gelu" is not supported; supported is "silu"`,
+		llama + `, "attention_bias": true`:                                "attention_bias: true is not supported",
+		llama + `, "mlp_bias": true`:                                      "mlp_bias: true",
+		llama + `, "pretraining_tp": 2`:                                   "pretraining_tp: 2",
+		llama + `, "partial_rotary_factor": 0.5`:                          "partial_rotary_factor: 0.5",
+		llama + `, "attn_logit_softcapping": 50.0`:                        "attn_logit_softcapping: 50.0",
+		llama + `, "sliding_window": 4096`:                                "sliding_window: 4096",
+		llama + `, "use_sliding_window": true`:                            "use_sliding_window: true",
+		llama + `, "layer_types": ["full_attention"]`:                     "layer_types: has 1 entries",
+		llama + `, "layer_types": ["full_attention", "sliding"]`:          `layer_types: layer 1 is "sliding"`,
+		llama + `, "quantization_config": {"quant_method": "bitnet"}`:     "quantization_config: ",
+		llama + `, "auto_map": {"AutoModel": "x.Y"}`:                      "own modelling code",
+		llama + `, "rope_scaling": {"type": "linear", "factor": 2}`:       `rope_scaling: rope_type "linear" is not supported`,
+		llama + `, "rope_scaling": {"rope_type": "llama3"}`:               `rope_scaling: rope_type "llama3" is not supported`,
+		llama + `, "rope_parameters": {"rope_type": "yarn"}`:              `rope_parameters: rope_type "yarn" is not supported`,
+		llama + `, "rope_parameters": {"factor": 8}`:                      "rope_parameters: factor: is not known",
+		llama + `, "rope_parameters": {"partial_rotary_factor": 0.5}`:     "rope_parameters: partial_rotary_factor: 0.5",
+		llama + `, "rope_parameters": {"rope_theta": 5}, "rope_theta": 6`: "rope_parameters: rope_theta 5 contradicts",
+		llama + `, "rope_parameters": 5`:                                  "rope_parameters: 5, want an object",
+		llama + `, "bitdistill": {"weights": "int4", "subln": "none"}`:    `bitdistill: weights: "int4"`,
+		llama + `, "bitdistill": {"weight": "absmean"}`:                   `bitdistill: json: unknown field "weight"`,
+		llama + `, "bitdistill": {"weights": "absmean", "subln":"all"}`:   "bitdistill: subln_eps: 0",
+		`"model_type": "llama",`:                                          "invalid character '}'",
+	} {
+		_, err := parse(fields)
+		var file *FileError
+		if !errors.As(err, &file) || !strings.HasPrefix(err.Error(), "dir/config.json: ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s\n got %v\nwant %s", fields, err, want)
+		}
+	}
+	for _, data := range []string{"", "null", "[]", "7"} {
+		if _, err := ParseConfig("c", []byte(data)); err == nil {
+			t.Errorf("%q was accepted", data)
+		}
+	}
+}
+
+func TestConfigReportsAllFaults(t *testing.T) {
+	_, err := parse(`"model_type": "llama", "hidden_size": 64, "intermediate_size": 0, "num_hidden_layers": "two",
+		"num_attention_heads": 4, "hidden_act": "relu", "vocab_size": 10`)
+	var file *FileError
+	if !errors.As(err, &file) || len(file.Faults) != 3 {
+		t.Fatalf("want three faults, got %v", err)
+	}
+	for _, want := range []string{"config.json: 3 faults:\n", "intermediate_size: 0, want a positive number", `num_hidden_layers: "two", want an integer`, `hidden_act: "relu"`} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is missing in %v", want, err)
+		}
+	}
+}
+
+func TestUnknownKeys(t *testing.T) {
+	got := UnknownKeys([]byte(`{"zeta": 1, "alpha": {}, "_name_or_path": "x", "use_cache": true, "hidden_act": "gelu", "bos_token_id": 1}`))
+	if !slices.Equal(got, []string{"alpha", "zeta"}) {
+		t.Errorf("got %v", got)
+	}
+	if n := len(UnknownKeys(nil)); n != 0 {
+		t.Errorf("%d keys of nothing", n)
+	}
+	// Published forms cause no warning.
+	for _, name := range golden.Folders(t, "decoders") {
+		for _, form := range []string{"config.json", "config.legacy.json"} {
+			data := mustRead(t, golden.Dir(t), "decoders", name, form)
+			if _, err := ParseConfig(form, data); err != nil {
+				continue
+			}
+			if keys := UnknownKeys(data); len(keys) > 0 {
+				t.Errorf("%s/%s: %v", name, form, keys)
+			}
+		}
+	}
+	if keys := mustLoad(t, stories).UnknownKeys(); len(keys) > 0 {
+		t.Error(keys)
+	}
+}
+
+// edit changes keys of a folder's config.json; a nil value deletes one.
+func edit(t testing.TB, dir string, changes map[string]any) {
+	t.Helper()
+	var c map[string]any
+	if err := json.Unmarshal(mustRead(t, dir, "config.json"), &c); err != nil {
+		t.Fatal(err)
+	}
+	maps.Copy(c, changes)
+	maps.DeleteFunc(c, func(_ string, v any) bool { return v == nil })
+	data, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustWrite(t, filepath.Join(dir, "config.json"), data)
+}
+
+// Packed or otherwise quantized folders are not read as if they were plain.
+func TestGoldenQuantizedFolders(t *testing.T) {
+	for _, name := range golden.Folders(t, "bitnet_hf") {
+		path := filepath.Join(golden.Dir(t), "bitnet_hf", name, "config.json")
+		data, err := os.ReadFile(path)
+		if err != nil {
+			continue // not a model
+		}
+		_, err = ParseConfig(path, data)
+		var file *FileError
+		if !errors.As(err, &file) || !strings.Contains(err.Error(), "quantization_config") && !strings.Contains(err.Error(), "model_type") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func FuzzParseConfig(f *testing.F) {
+	f.Add([]byte(`{"model_type": "llama", ` + required + `}`))
+	f.Add([]byte(`{"model_type": "qwen3", "rope_parameters": {"rope_type": "default"}, "layer_types": [], "bitdistill": {}, ` + required + `}`))
+	f.Add(mustRead(f, stories, "config.json"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := ParseConfig("config.json", data)
+		if err != nil {
+			return
+		}
+		if err := c.Validate(); err != nil {
+			t.Fatalf("accepted, but %v", err)
+		}
+		// What is accepted survives being written.
+		m := &Model{Config: c, config: data}
+		written, err := m.configJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := ParseConfig("config.json", written)
+		if err != nil || again != c {
+			t.Fatalf("%s became %s: %v", data, written, err)
+		}
+		m.files = map[string][]byte{tokenizerName: []byte(`{"model":{"vocab":{"a":0}},"decoder":{"type":"Fuse"}}`)}
+		if tok, err := newTokenizer("", m); err == nil && int(tok.Pad()) >= c.VocabSize {
+			t.Fatalf("pad %d is beyond %d", tok.Pad(), c.VocabSize)
+		}
+	})
+}

@@ -1,0 +1,166 @@
+package hf
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/internal/safetensors"
+	"github.com/gomlx/gomlx/ml/model"
+)
+
+// Limits of the small files, bytes.
+const (
+	configName = "config.json"
+	maxConfig  = 16 << 20
+	maxCarried = 256 << 20
+)
+
+// carried are files that a model keeps as they are, from Load to Save. All belong to text: with them the saved folder
+// works wherever the original did.
+var carried = []string{
+	tokenizerName, tokenizerConfigName, "generation_config.json", "special_tokens_map.json", "added_tokens.json",
+	"chat_template.jinja", "tokenizer.model", "vocab.json", "merges.txt",
+}
+
+// Model is a decoder with its weights and what turns text into its ids.
+type Model struct {
+	Config decoder.Config
+	// Store has a float32 variable for each of Config.Tensors, under Tensor.Path. It may have others, which Save leaves out.
+	Store *model.Store
+	// Tokenizer is nil if the folder has no tokenizer.json.
+	Tokenizer *Tokenizer
+
+	config []byte            // config.json as read, nil for a model that was not loaded
+	files  map[string][]byte // carried files that were there
+}
+
+// Load reads a folder. Weights of dtype F32, F16 or BF16 become float32 exactly; any other dtype, a tensor that is
+// missing, unknown or misshapen, and a value that is not finite are refused by name. A head beside a tied embedding is
+// left out if it is identical, else refused. For the kinds of errors see the package documentation.
+func Load(dir string) (*Model, error) {
+	m, weights, err := open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer weights.close()
+	m.Store, err = weights.read(m.Config)
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Check finds what Load would refuse as far as it shows without reading weights: config, tokenizer, names, shapes and
+// dtypes. The model it returns has no Store.
+func Check(dir string) (*Model, error) {
+	m, weights, err := open(dir)
+	if err != nil {
+		return nil, err
+	}
+	weights.close()
+	return m, nil
+}
+
+// open reads all but the weights.
+func open(dir string) (*Model, *weightFiles, error) {
+	m := &Model{files: map[string][]byte{}}
+	var err error
+	if m.config, err = readFile(dir, configName, maxConfig); err != nil {
+		return nil, nil, err
+	}
+	if m.Config, err = ParseConfig(filepath.Join(dir, configName), m.config); err != nil {
+		return nil, nil, err
+	}
+	for _, name := range carried {
+		data, err := readFile(dir, name, maxCarried)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		m.files[name] = data
+	}
+	if m.Tokenizer, err = newTokenizer(dir, m); err != nil {
+		return nil, nil, err
+	}
+	weights, err := openWeights(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := weights.check(m.Config); err != nil {
+		weights.close()
+		return nil, nil, err
+	}
+	return m, weights, nil
+}
+
+// With returns a model with another config and other weights that keeps the tokenizer and the other files: a student of
+// m, say.
+func (m *Model) With(c decoder.Config, store *model.Store) *Model {
+	derived := *m
+	derived.Config, derived.Store = c, store
+	return &derived
+}
+
+// UnknownKeys lists the keys of the folder's config.json that are ignored without being known to be harmless; worth a
+// warning.
+func (m *Model) UnknownKeys() []string { return UnknownKeys(m.config) }
+
+// Save writes config.json, model.safetensors (F32), and the tokenizer's files and generation_config.json if there were
+// any. The folder is made if needed; files in it are replaced one by one, so a caller who may be interrupted writes to a
+// temporary folder and renames it. Load gives the same model again, bit for bit, and the same model gives the same bytes.
+//
+// config.json keeps every field of the original that the config has not changed, and states dtype float32. For a model
+// other than bitnet.Full it has the key "bitdistill".
+//
+// Weights that are missing, misshapen or not finite are refused by name before anything is written.
+func (m *Model) Save(dir string) error {
+	if err := m.Config.Validate(); err != nil {
+		return &FileError{Path: configName + " to be saved", Faults: flatten(err)}
+	}
+	config, err := m.configJSON()
+	if err != nil {
+		return err
+	}
+	weights, err := stored(m.Config, m.Store)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	if err := writeWeights(filepath.Join(dir, weightsName), weights); err != nil {
+		return err
+	}
+	for _, name := range carried {
+		if data, ok := m.files[name]; ok {
+			if err := os.WriteFile(filepath.Join(dir, name), data, 0o666); err != nil {
+				return err
+			}
+		}
+	}
+	return os.WriteFile(filepath.Join(dir, configName), config, 0o666)
+}
+
+func writeWeights(path string, weights []safetensors.Tensor) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // a second time is harmless
+	buffered := bufio.NewWriterSize(f, 1<<20)
+	// transformers looks for the format.
+	if err := safetensors.Write(buffered, map[string]string{"format": "pt"}, weights); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if err := buffered.Flush(); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return f.Close()
+}

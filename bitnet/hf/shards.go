@@ -1,0 +1,146 @@
+package hf
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/bitdistill/bitdistill/internal/safetensors"
+)
+
+// Names and limits of the files that hold weights.
+const (
+	weightsName = "model.safetensors"
+	indexName   = "model.safetensors.index.json"
+	maxIndex    = 64 << 20
+	maxShards   = 1000
+)
+
+// shard is one open weight file.
+type shard struct {
+	path string
+	*safetensors.File
+}
+
+// weightFiles are the open weight files of a folder.
+type weightFiles struct {
+	path   string // of the file that lists the tensors, for errors about all of them
+	shards []shard
+	home   map[string]shard // of every tensor
+}
+
+func (w *weightFiles) close() {
+	for _, s := range w.shards {
+		s.Close()
+	}
+}
+
+// openWeights opens model.safetensors or, where there is none, the shards of its index.
+func openWeights(dir string) (*weightFiles, error) {
+	path := filepath.Join(dir, weightsName)
+	if _, err := os.Stat(path); err == nil {
+		w := &weightFiles{path: path, home: map[string]shard{}}
+		return w, w.add(path)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	data, err := readFile(dir, indexName, maxIndex)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, missingWeights(dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return openShards(dir, data)
+}
+
+func missingWeights(dir string) error {
+	hint := ""
+	if other, _ := filepath.Glob(filepath.Join(dir, "pytorch_model*.bin")); len(other) > 0 {
+		hint = fmt.Sprintf("; convert %s to safetensors first", filepath.Base(other[0]))
+	}
+	return fmt.Errorf("%s: no %s and no %s%s: %w", dir, weightsName, indexName, hint, fs.ErrNotExist)
+}
+
+// add opens one more file; on an error all are closed.
+func (w *weightFiles) add(path string) error {
+	f, err := safetensors.Open(path)
+	if err != nil {
+		w.close()
+		return err
+	}
+	s := shard{path, f}
+	w.shards = append(w.shards, s)
+	for _, name := range f.Names() {
+		w.home[name] = s
+	}
+	return nil
+}
+
+// openShards opens the files of an index and demands that both agree on where every tensor is.
+func openShards(dir string, data []byte) (*weightFiles, error) {
+	w := &weightFiles{path: filepath.Join(dir, indexName), home: map[string]shard{}}
+	var index struct {
+		WeightMap map[string]string `json:"weight_map"`
+	}
+	if err := json.Unmarshal(data, &index); err != nil {
+		return nil, fileErrorf(w.path, "%w%s", err, offset(err))
+	}
+	names := slices.Compact(slices.Sorted(maps.Values(index.WeightMap)))
+	if len(names) == 0 {
+		return nil, fileErrorf(w.path, "weight_map: no tensors")
+	}
+	if len(names) > maxShards {
+		return nil, fileErrorf(w.path, "weight_map: %d files, at most %d are supported", len(names), maxShards)
+	}
+	for _, name := range names {
+		if !plainName(name) {
+			return nil, fileErrorf(w.path, "weight_map: %q is not the plain name of a .safetensors file beside the index", name)
+		}
+	}
+	for _, name := range names {
+		if err := w.add(filepath.Join(dir, name)); err != nil {
+			if errors.Is(err, fs.ErrNotExist) {
+				err = fmt.Errorf("%s: weight_map names a missing file: %w", w.path, err)
+			}
+			return nil, err
+		}
+	}
+	if faults := w.disagreements(index.WeightMap); len(faults) > 0 {
+		w.close()
+		return nil, &FileError{Path: w.path, Faults: shorten(faults)}
+	}
+	return w, nil
+}
+
+// plainName keeps an index from reaching outside of its folder.
+func plainName(name string) bool {
+	return strings.HasSuffix(name, ".safetensors") && filepath.IsLocal(name) && !strings.ContainsAny(name, `/\:`)
+}
+
+// disagreements compares the index with what the files hold.
+func (w *weightFiles) disagreements(index map[string]string) (faults []error) {
+	for _, tensor := range slices.Sorted(maps.Keys(index)) {
+		if _, ok := w.home[tensor]; !ok {
+			faults = append(faults, fmt.Errorf("weight_map: %s is not in %s", tensor, index[tensor]))
+		}
+	}
+	for _, s := range w.shards {
+		file := filepath.Base(s.path)
+		for _, tensor := range s.Names() {
+			switch listed, ok := index[tensor]; {
+			case !ok:
+				faults = append(faults, fmt.Errorf("weight_map: does not list %s of %s", tensor, file))
+			case listed != file:
+				faults = append(faults, fmt.Errorf("weight_map: says that %s is in %s, but %s holds one", tensor, listed, file))
+			}
+		}
+	}
+	return faults
+}
