@@ -1,0 +1,146 @@
+package data
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// endOfText stands between the documents of a .txt file.
+const endOfText = "<|endoftext|>"
+
+// maxDocument bounds one document in bytes: it is held and tokenized as a whole. Tests lower it.
+var maxDocument = 64 << 20
+
+// errEnough is what a receiver of documents returns when it wants no more.
+var errEnough = errors.New("enough")
+
+// readDocuments hands the documents of a file to yield, in order and with white space taken off; with whole, the
+// file as it is. An error of yield ends the reading and is returned.
+func readDocuments(f File, whole bool, yield func(text string) error) error {
+	format := extension(f.Name)
+	lines := strings.HasPrefix(format, ".jsonl")
+	switch {
+	case format == "" && !whole:
+		return fmt.Errorf("%s: not a corpus file; its name must end in one of %s", f.Name, strings.Join(corpusExtensions, ", "))
+	case lines && whole:
+		return fmt.Errorf("%s: one text is wanted, so the file must be plain text, such as .txt or .txt.gz", f.Name)
+	}
+	in, err := f.open()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	parts := documentScanner(in, lines, whole)
+	number := 0
+	for parts.Scan() {
+		number++
+		text, err := documentText(parts.Bytes(), lines)
+		if parts.Err() != nil { // half a document because reading failed: that is the fault to name
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %s %d: %w", f.Name, unit(lines), number, err)
+		}
+		if number == 1 {
+			text = strings.TrimPrefix(text, "\ufeff")
+		}
+		if !whole {
+			text = strings.TrimSpace(text)
+		}
+		if err := yield(text); err != nil {
+			return err
+		}
+	}
+	switch err := parts.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return fmt.Errorf("%s: %s %d is larger than %d MiB; put %s between documents, or use .jsonl", f.Name, unit(lines), number+1, maxDocument>>20, endOfText)
+	case err == nil && number == 0:
+		return fmt.Errorf("%s: the file is empty", f.Name)
+	default:
+		return err
+	}
+}
+
+// documentScanner cuts a file at line ends, at marks or not at all.
+func documentScanner(in io.Reader, lines, whole bool) *bufio.Scanner {
+	parts := bufio.NewScanner(in)
+	parts.Buffer(make([]byte, 0, 64<<10), maxDocument)
+	switch {
+	case whole:
+		parts.Split(splitNowhere)
+	case !lines:
+		parts.Split(splitAtMark())
+	}
+	return parts
+}
+
+// documentText checks a piece of a file and takes the text out of a line of JSON.
+func documentText(piece []byte, lines bool) (string, error) {
+	switch {
+	case !utf8.Valid(piece): // encoding/json would put replacement characters
+		return "", errors.New("the text is not UTF-8")
+	case lines:
+		return jsonText(bytes.TrimPrefix(piece, []byte("\ufeff")))
+	}
+	return string(piece), nil
+}
+
+func unit(lines bool) string {
+	if lines {
+		return "line"
+	}
+	return "document"
+}
+
+// jsonText is the text of a line {"text": …}; an empty line has none.
+func jsonText(line []byte) (string, error) {
+	if len(bytes.TrimSpace(line)) == 0 {
+		return "", nil
+	}
+	var object struct {
+		Text *string `json:"text"`
+	}
+	if err := json.Unmarshal(line, &object); err != nil {
+		return "", fmt.Errorf("not a JSON object with a text: %w", err)
+	}
+	if object.Text == nil {
+		return "", errors.New(`the object has no field "text"`)
+	}
+	return *object.Text, nil
+}
+
+// splitAtMark returns a bufio.SplitFunc for documents between marks. It remembers how far it has looked: the scanner
+// asks again after every read, and a large document comes in thousands of them.
+func splitAtMark() bufio.SplitFunc {
+	looked := 0
+	return func(data []byte, atEOF bool) (advance int, token []byte, err error) {
+		from := max(0, looked-len(endOfText)+1)
+		if i := bytes.Index(data[from:], []byte(endOfText)); i >= 0 {
+			looked = 0
+			return from + i + len(endOfText), data[:from+i], nil
+		}
+		if !atEOF {
+			looked = len(data)
+			return 0, nil, nil
+		}
+		looked = 0
+		if len(bytes.TrimSpace(data)) > 0 {
+			return len(data), data, nil
+		}
+		return len(data), nil, nil // white space behind the last mark is no document
+	}
+}
+
+// splitNowhere is a bufio.SplitFunc for the whole input.
+func splitNowhere(data []byte, atEOF bool) (advance int, token []byte, err error) {
+	if atEOF && len(data) > 0 {
+		return len(data), data, nil
+	}
+	return 0, nil, nil
+}
