@@ -1,0 +1,3 @@
+// Package eval judges models: accuracy of a classifier by its label words, and perplexity of a language model. It reads
+// models and data and changes neither; training belongs to distill, reading files to distill/data.
+package eval

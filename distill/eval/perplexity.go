@@ -1,0 +1,102 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/distill/data"
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+)
+
+// Perplexity is the result of predicting a text.
+type Perplexity struct {
+	Perplexity float64 `json:"perplexity"` // exp(NLL)
+	NLL        float64 `json:"nll"`        // mean negative log-likelihood of a token, in nats
+	Tokens     int     `json:"tokens"`     // predictions
+	Seconds    float64 `json:"seconds"`    // wall time
+}
+
+// LanguageModel measures perplexity. It keeps its compiled graph: make one and use it for all evaluations of a model,
+// whose weights may change in between.
+type LanguageModel struct {
+	backend  compute.Backend
+	Progress func(done, total int) // batches; may be nil
+
+	exec   *model.Exec
+	config decoder.Config
+	rows   int
+}
+
+// NewLanguageModel makes the evaluator of a model that computes rows windows at a time.
+func NewLanguageModel(backend compute.Backend, cfg decoder.Config, store *model.Store, rows int) (*LanguageModel, error) {
+	l := &LanguageModel{backend: backend, config: cfg, rows: rows}
+	exec, err := model.NewExec(backend, store, l.graph)
+	l.exec = exec
+	return l, err
+}
+
+// graph takes ids, mask and targets [rows, length], int32, and returns the log-probability of each target [rows, length].
+func (l *LanguageModel) graph(scope *model.Scope, in []*graph.Node) []*graph.Node {
+	ids, mask, targets := in[0], in[1], in[2]
+	out := decoder.Forward(scope, l.config, decoder.Inputs{IDs: ids, Mask: mask}, decoder.Options{})
+	logProbs := graph.LogSoftmax(out.Logits, -1)
+	dims := logProbs.Shape().Dimensions
+	n := dims[0] * dims[1]
+	place := graph.Concatenate([]*graph.Node{
+		graph.Iota(ids.Graph(), shapes.Make(dtypes.Int32, n, 1), 0),
+		graph.MaxScalar(graph.Reshape(targets, n, 1), 0),
+	}, 1)
+	return []*graph.Node{graph.Reshape(graph.Gather(graph.Reshape(logProbs, n, dims[2]), place), dims[0], dims[1])}
+}
+
+// Perplexity predicts every token of every window but its first. It stops with the context's error when that ends.
+func (l *LanguageModel) Perplexity(ctx context.Context, c *data.Corpus) (Perplexity, error) {
+	began := time.Now()
+	if err := checkLength(l.config, c.Length); err != nil {
+		return Perplexity{}, err
+	}
+	windows, err := data.NewWindows(c, l.rows)
+	if err != nil {
+		return Perplexity{}, err
+	}
+	var sum float64
+	r := Perplexity{}
+	err = each(ctx, l.backend, windows.Len(), l.Progress, func(i int) (apply func(), err error) {
+		b := windows.Batch(i)
+		targets := b.Targets()
+		outs, err := l.exec.Exec(
+			tensors.FromFlatDataAndDimensions(b.IDs, b.Rows, b.Length),
+			tensors.FromFlatDataAndDimensions(b.Mask, b.Rows, b.Length),
+			tensors.FromFlatDataAndDimensions(targets, b.Rows, b.Length))
+		if err != nil {
+			return nil, err
+		}
+		logProbs, err := tensors.CopyFlatData[float32](outs[0])
+		return func() {
+			for j, t := range targets {
+				if t != data.NoLabel {
+					sum -= float64(logProbs[j])
+					r.Tokens++
+				}
+			}
+		}, err
+	})
+	if err != nil {
+		return Perplexity{}, err
+	}
+	if r.Tokens == 0 {
+		return Perplexity{}, fmt.Errorf("perplexity: the text has no token to predict")
+	}
+	r.NLL = sum / float64(r.Tokens)
+	r.Perplexity = math.Exp(r.NLL)
+	r.Seconds = time.Since(began).Seconds()
+	return r, nil
+}

@@ -1,0 +1,144 @@
+package distill
+
+import (
+	"fmt"
+	"runtime"
+
+	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/hf"
+	"github.com/bitdistill/bitdistill/distill/data"
+	"github.com/bitdistill/bitdistill/distill/embedded"
+)
+
+// Plan is what a run will do, as far as it shows before anything is computed.
+type Plan struct {
+	Config     Config     `json:"config"`
+	Parameters Parameters `json:"parameters"` // of the student
+	Bytes      ModelBytes `json:"bytes"`
+	Layer      int        `json:"distilled_layer"` // of the relations, counted from the start
+	SplitHeads int        `json:"split_heads"`
+	Memory     []Memory   `json:"memory"` // of each training
+}
+
+// Parameters counts the student's values by their role.
+type Parameters struct {
+	Total      int `json:"total"`
+	Linears    int `json:"ternary_linears"`
+	Embeddings int `json:"embeddings"` // the head too, where it is a matrix of its own
+	Norms      int `json:"norms"`
+	SubLN      int `json:"subln"`
+}
+
+// ModelBytes are what [Sizes] gives for the full-precision model and for the student.
+type ModelBytes struct {
+	FullLinears    int64 `json:"full_linears"`
+	FullModel      int64 `json:"full_model"`
+	StudentLinears int64 `json:"student_linears"`
+	StudentModel   int64 `json:"student_model"`
+}
+
+// NewPlan reads what a config names, weights excepted, and refuses what a run would stumble over later: settings that do
+// not fit the model, folders that are not models, a teacher with another vocabulary, tasks, tables with wrong rows and
+// corpus files that are not there. Nothing is written. Errors wrap [ErrInput].
+func NewPlan(cfg Config) (*Plan, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, inputError{err}
+	}
+	s, err := newSources(cfg)
+	if err != nil {
+		return nil, err
+	}
+	base, err := readModel(cfg.Model, embedded.Model, hf.Check)
+	if err != nil {
+		return nil, err
+	}
+	teacher := base
+	if cfg.Teacher != "" {
+		if teacher, err = readModel(cfg.Teacher, embedded.Teacher, hf.Check); err != nil {
+			return nil, err
+		}
+		if err := cfg.checkTeacher(teacher, base); err != nil {
+			return nil, err
+		}
+	}
+	student, err := studentConfig(base.Config, cfg.Student)
+	if err != nil {
+		return nil, err
+	}
+	if err := cfg.checkLengths(student.MaxPositions); err != nil {
+		return nil, err
+	}
+	l, err := cfg.Loss.resolve(student, teacher.Config)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkFiles(); err != nil {
+		return nil, err
+	}
+	p := &Plan{Config: cfg, Layer: l.Layer, SplitHeads: l.Relations.SplitHeads}
+	cfg.Loss = l
+	p.Memory = cfg.memory(base.Config, student, teacher.Config, runtime.GOMAXPROCS(0))
+	p.Parameters.count(student)
+	p.Bytes.FullLinears, p.Bytes.FullModel = Sizes(base.Config)
+	p.Bytes.StudentLinears, p.Bytes.StudentModel = Sizes(student)
+	return p, nil
+}
+
+func (p *Parameters) count(c decoder.Config) {
+	*p = Parameters{
+		Total: c.Parameters(), Linears: c.Parameters(decoder.Linear), Norms: c.Parameters(decoder.Norm),
+		Embeddings: c.Parameters(decoder.Embedding, decoder.Head), SubLN: c.Parameters(decoder.SubLNorm),
+	}
+}
+
+// checkTeacher refuses a teacher whose logits cannot be compared with the student's.
+func (c Config) checkTeacher(teacher, base *hf.Model) error {
+	switch {
+	case teacher.Tokenizer.Hash() != base.Tokenizer.Hash():
+		return wrongInput("teacher %s: its tokenizer.json differs from that of %s; logits can only be compared over one vocabulary", c.Teacher, c.Model)
+	case teacher.Config.VocabSize != base.Config.VocabSize:
+		return wrongInput("teacher %s: vocab_size is %d, that of %s is %d", c.Teacher, teacher.Config.VocabSize, c.Model, base.Config.VocabSize)
+	}
+	return nil
+}
+
+// checkLengths refuses sequences that the model was not made for, which would fail only once a graph is built.
+func (c Config) checkLengths(most int) error {
+	for _, l := range []struct {
+		name   string
+		length int
+	}{{"task.max_length", c.Task.MaxLength}, {"corpus.length", c.Corpus.Length}} {
+		if l.length > most {
+			return wrongInput("%s: %d tokens, %s was made for %d (max_position_embeddings); lower it", l.name, l.length, c.Model, most)
+		}
+	}
+	return nil
+}
+
+// checkFiles reads the task's tables as text, and finds the corpus files.
+func (s *sources) checkFiles() error {
+	for _, f := range []data.File{taskFile(s.config.Task.Train, embedded.Train), taskFile(s.config.Task.Dev, embedded.Dev)} {
+		if _, err := s.task.Read(f); err != nil {
+			return inputError{err}
+		}
+	}
+	_, err := s.corpusFiles()
+	return err
+}
+
+// corpusFiles are the files of the corpus, patterns expanded.
+func (s *sources) corpusFiles() ([]data.File, error) {
+	var files []data.File
+	for _, name := range s.config.Corpus.Files {
+		if name == Embedded {
+			files = append(files, embedded.Corpus())
+			continue
+		}
+		more, err := data.Files(name)
+		if err != nil {
+			return nil, inputError{fmt.Errorf("corpus: %w", err)}
+		}
+		files = append(files, more...)
+	}
+	return files, nil
+}

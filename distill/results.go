@@ -1,0 +1,219 @@
+package distill
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+	"text/tabwriter"
+	"time"
+
+	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/hf"
+	"github.com/bitdistill/bitdistill/distill/eval"
+	"github.com/bitdistill/bitdistill/internal/backend"
+)
+
+// Results are what a run ends with, and results.json holds.
+type Results struct {
+	Rows        []Row       `json:"rows"` // FP16-SFT, BitNet-SFT, BitDistill
+	Stage2      *Stage2     `json:"stage2,omitempty"`
+	Config      Config      `json:"config"`
+	Environment Environment `json:"environment"`
+}
+
+// Row is one of the models compared.
+type Row struct {
+	Name           string  `json:"name"`
+	Accuracy       float64 `json:"accuracy"` // on the held-out data, 0 to 1
+	Stderr         float64 `json:"stderr"`   // its standard error
+	N              int     `json:"n"`        // held-out examples
+	LinearBytes    int64   `json:"linear_bytes"`
+	ModelBytes     int64   `json:"model_bytes"`
+	TrainTokensPer float64 `json:"train_tokens_per_s"`
+	Seconds        float64 `json:"seconds"` // of training; BitDistill's are those of stages 2 and 3
+}
+
+// Stage2 is the perplexity on the corpus windows that were set aside.
+type Stage2 struct {
+	PerplexityBefore float64 `json:"perplexity_before"`
+	PerplexityAfter  float64 `json:"perplexity_after"`
+}
+
+// Environment is where a run happened.
+type Environment struct {
+	Version string            `json:"version"` // of this module
+	Go      string            `json:"go"`
+	OS      string            `json:"os"`
+	Arch    string            `json:"arch"`
+	Cores   int               `json:"cores"`
+	SIMD    bool              `json:"simd"` // built with GOEXPERIMENT=simd
+	Backend string            `json:"backend"`
+	Modules map[string]string `json:"modules"`
+	Time    time.Time         `json:"time"`
+}
+
+// Evaluate judges the three models on the held-out data and writes results.json. Models that are not there are left out.
+func (r *Run) Evaluate(ctx context.Context) (*Results, error) {
+	full := fullDir
+	if r.Config.Teacher == "" {
+		full = teacherDir
+	}
+	results := &Results{Config: r.Config, Environment: r.environment()}
+	for _, row := range []struct {
+		name string
+		dirs []string // the model's folder, then those of earlier stages whose training belongs to it
+	}{{fullLabel, []string{full}}, {bitnetLabel, []string{bitnetDir}}, {"BitDistill", []string{studentDir, stage2Dir}}} {
+		ok, err := r.done(row.dirs[0])
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			r.log.printf("%s: not there, so %s is not evaluated", r.path(row.dirs[0]), row.name)
+			continue
+		}
+		result, err := r.evaluateRow(ctx, row.name, row.dirs)
+		if err != nil {
+			return nil, err
+		}
+		r.log.printf("%s: accuracy %.2f ± %.2f %% of %d held-out examples", row.name, 100*result.Accuracy, 100*result.Stderr, result.N)
+		results.Rows = append(results.Rows, result)
+	}
+	if len(results.Rows) == 0 {
+		return nil, wrongInput("%s: no trained model to evaluate; run the other stages first", r.dir)
+	}
+	if ok, err := r.done(stage2Dir); err != nil {
+		return nil, err
+	} else if ok {
+		var s Summary
+		if err := readJSON(r.path(stage2Dir, trainingFile), &s); err != nil {
+			return nil, err
+		}
+		if s.Before != nil && s.After != nil {
+			results.Stage2 = &Stage2{s.Before.Perplexity, s.After.Perplexity}
+		}
+	}
+	return results, writeJSON(r.path(resultsFile), results)
+}
+
+func (r *Run) evaluateRow(ctx context.Context, name string, dirs []string) (Row, error) {
+	m, err := hf.Load(r.path(dirs[0]))
+	if err != nil {
+		return Row{}, err
+	}
+	examples, err := r.sources.taskData(ctx, r.log)
+	if err != nil {
+		return Row{}, err
+	}
+	judge, err := eval.NewClassifier(r.choice.Backend, m.Config, m.Store, r.Config.EvalBatchSize)
+	if err != nil {
+		return Row{}, err
+	}
+	a, err := judge.Accuracy(ctx, examples.dev)
+	if err != nil {
+		return Row{}, err
+	}
+	row := Row{Name: name, Accuracy: a.Accuracy, Stderr: a.Stderr, N: a.N}
+	row.LinearBytes, row.ModelBytes = Sizes(m.Config)
+	var tokens int64
+	for _, dir := range dirs {
+		var s Summary
+		if err := readJSON(r.path(dir, trainingFile), &s); err != nil {
+			return Row{}, err
+		}
+		tokens += s.Tokens
+		row.Seconds += s.Seconds
+	}
+	if row.Seconds > 0 {
+		row.TrainTokensPer = float64(tokens) / row.Seconds
+	}
+	return row, nil
+}
+
+// Sizes are the bytes that a model's linears, and all of it, take to run with: 2 bits a ternary weight and 4 bytes a
+// scale, 2 bytes each for everything in full precision. The paper's memory figures count the linears alone.
+func Sizes(c decoder.Config) (linears, all int64) {
+	for _, t := range c.Tensors() {
+		n := 2 * int64(t.Size())
+		if t.Kind == decoder.Linear {
+			if c.Quantization.IsTernary() {
+				n = (int64(t.Size())+3)/4 + 4*int64(c.Quantization.Scales(t.Dims[0], t.Dims[1]))
+			}
+			linears += n
+		}
+		all += n
+	}
+	return linears, all
+}
+
+func (r *Run) environment() Environment {
+	e := Environment{
+		Version: Version(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU(),
+		SIMD: backend.SIMD(), Backend: r.choice.Name, Modules: map[string]string{}, Time: time.Now().UTC().Truncate(time.Second),
+	}
+	for _, m := range backend.Modules() {
+		e.Modules[m.Path] = m.Version
+	}
+	return e
+}
+
+// Version is that of this module in the running program, or "devel".
+func Version() string {
+	const path = "github.com/bitdistill/bitdistill"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "devel"
+	}
+	for _, m := range append(info.Deps, &info.Main) {
+		if m.Path == path && m.Version != "" && m.Version != "(devel)" {
+			return m.Version
+		}
+	}
+	return "devel"
+}
+
+// WriteText writes the results as a table.
+func (r *Results) WriteText(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "\taccuracy\t± s.e.\tlinears\tmodel\ttrained at\ttraining\t")
+	for _, row := range r.Rows {
+		fmt.Fprintf(t, "%s\t%.2f %%\t%.2f\t%s\t%s\t%.0f tokens/s\t%.0f s\t\n",
+			row.Name, 100*row.Accuracy, 100*row.Stderr, formatBytes(row.LinearBytes), formatBytes(row.ModelBytes), row.TrainTokensPer, row.Seconds)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	n := 0
+	if len(r.Rows) > 0 {
+		n = r.Rows[0].N
+	}
+	_, err := fmt.Fprintf(w, "\naccuracy on %s held-out examples; linears at 2 bits a ternary weight, all else at 16\n", formatCount(n))
+	if r.Stage2 != nil && err == nil {
+		_, err = fmt.Fprintf(w, "stage 2: perplexity %.2f before, %.2f after, on text set aside\n", r.Stage2.PerplexityBefore, r.Stage2.PerplexityAfter)
+	}
+	return err
+}
+
+func formatCount(n int) string {
+	if n < 1000 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%d,%03d", n/1000, n%1000)
+}
+
+// formatBytes writes a size in decimal units.
+func formatBytes(n int64) string {
+	units := []string{"B", "kB", "MB", "GB", "TB"}
+	x := float64(n)
+	for _, u := range units {
+		if x < 1000 || u == "TB" {
+			if u == "B" {
+				return fmt.Sprintf("%d B", n)
+			}
+			return fmt.Sprintf("%.1f %s", x, u)
+		}
+		x /= 1000
+	}
+	return ""
+}

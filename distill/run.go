@@ -1,0 +1,295 @@
+package distill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+
+	"github.com/bitdistill/bitdistill/bitnet/hf"
+	"github.com/bitdistill/bitdistill/internal/atomicfile"
+	"github.com/bitdistill/bitdistill/internal/backend"
+	"github.com/gofrs/flock"
+)
+
+// Names in a run folder.
+const (
+	configFile     = "config.json"
+	metricsFile    = "metrics.jsonl"
+	resultsFile    = "results.json"
+	trainingFile   = "training.json"
+	lockFile       = ".lock"
+	checkpointsDir = "checkpoints"
+)
+
+// Options say where and how a run happens. They do not change its result.
+type Options struct {
+	Out    string    // run folder
+	Resume bool      // Out holds a run that is to go on, under the config it has there
+	Log    io.Writer // gets a line for everything that happens; nil for none. A terminal gets a progress bar too
+}
+
+// Run is a run folder with its config. The stages are methods; each leaves a folder that the next one, and any other tool
+// that reads the Hugging Face form, can open. What is there already is not made again.
+//
+//	config.json    the resolved config
+//	teacher/       the model that stage 3 learns from
+//	fp16-sft/      the full-precision baseline, unless the teacher is it
+//	bitnet-sft/    the ternary baseline
+//	stage1/        the student with SubLN, weights unchanged
+//	stage2/        the same after continual pre-training
+//	student/       the result
+//	checkpoints/   of stages that are not done
+//	metrics.jsonl  one object for each logged step
+//	results.json   see Results
+type Run struct {
+	Config Config
+
+	dir     string
+	lock    *flock.Flock
+	log     *runLog
+	choice  *backend.Choice
+	sources *sources
+}
+
+// Open makes the run folder, or with Options.Resume opens it, and opens the backend. The config is validated first. Errors about input
+// wrap [ErrInput].
+func Open(cfg Config, o Options) (*Run, error) {
+	r := &Run{Config: cfg, dir: o.Out, log: &runLog{text: o.Log}}
+	if o.Log == nil {
+		r.log.text = io.Discard
+	}
+	if err := r.open(o.Resume); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// ErrInput marks errors whose cause is what the user gave: settings, files, folders.
+var ErrInput = errors.New("wrong input")
+
+// inputError wraps an error in ErrInput without changing its text.
+type inputError struct{ error }
+
+func (e inputError) Is(target error) bool { return target == ErrInput }
+func (e inputError) Unwrap() error        { return e.error }
+
+func wrongInput(format string, args ...any) error {
+	return inputError{fmt.Errorf(format, args...)}
+}
+
+func (r *Run) open(resume bool) error {
+	if r.dir == "" {
+		return wrongInput("out: missing; name a folder for the run")
+	}
+	stored, found, err := storedConfig(r.dir)
+	switch {
+	case err != nil:
+		return err
+	case resume && !found:
+		return wrongInput("%s: nothing to resume, it has no %s", r.dir, configFile)
+	case !resume && found:
+		return wrongInput("%s: holds a run already; continue it with --resume, or name another folder", r.dir)
+	case resume:
+		r.Config = stored
+	}
+	if err := r.Config.Validate(); err != nil {
+		return inputError{err}
+	}
+	// What may be refused comes before anything is written.
+	if r.sources, err = newSources(r.Config); err != nil {
+		return err
+	}
+	if r.choice, err = backend.Open(r.Config.Backend); err != nil {
+		return inputError{err}
+	}
+	if !found {
+		if err := emptyFolder(r.dir); err != nil {
+			return err
+		}
+	}
+	if err := r.takeLock(); err != nil {
+		return err
+	}
+	if err := atomicfile.CleanTemp(r.dir); err != nil {
+		return err
+	}
+	if !found {
+		if err := writeJSON(r.path(configFile), r.Config); err != nil {
+			return err
+		}
+	}
+	if err := r.openMetrics(); err != nil {
+		return err
+	}
+	r.log.printf("%s", r.choice.Why)
+	return nil
+}
+
+// Reconfigure changes the config of a run whose folder is open, as a later stage may want; stages that are done keep
+// theirs in their training.json.
+func (r *Run) Reconfigure(cfg Config) error {
+	if reflect.DeepEqual(cfg, r.Config) {
+		return nil
+	}
+	if err := cfg.Validate(); err != nil {
+		return inputError{err}
+	}
+	sources, err := newSources(cfg)
+	if err != nil {
+		return err
+	}
+	if cfg.Backend != r.Config.Backend {
+		choice, err := backend.Open(cfg.Backend)
+		if err != nil {
+			return inputError{err}
+		}
+		r.choice.Close()
+		r.choice = choice
+		r.log.printf("%s", choice.Why)
+	}
+	r.Config, r.sources = cfg, sources
+	return writeJSON(r.path(configFile), cfg)
+}
+
+// StoredConfig reads the config of a run folder.
+func StoredConfig(dir string) (Config, error) {
+	c, found, err := storedConfig(dir)
+	if err == nil && !found {
+		err = wrongInput("%s: not a run folder, it has no %s", dir, configFile)
+	}
+	return c, err
+}
+
+func storedConfig(dir string) (c Config, found bool, err error) {
+	path := filepath.Join(dir, configFile)
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, false, nil
+	}
+	if err != nil {
+		return c, false, inputError{err}
+	}
+	if err := decodeStrictly(raw, &c); err != nil {
+		return c, false, inputError{jsonError(path, raw, err)}
+	}
+	return c, true, nil
+}
+
+// emptyFolder makes the folder, and refuses one that holds something else than what a killed run left.
+func emptyFolder(dir string) error {
+	_, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return os.MkdirAll(dir, 0o777)
+	case err != nil:
+		return inputError{err}
+	case !Unstarted(dir):
+		return wrongInput("%s: exists and is not empty; name another folder", dir)
+	}
+	return nil
+}
+
+// takeLock keeps a second process out of the folder. The lock ends with the process.
+func (r *Run) takeLock() error {
+	r.lock = flock.New(r.path(lockFile))
+	ok, err := r.lock.TryLock()
+	if err == nil && !ok {
+		return wrongInput("%s: another process is running there", r.dir)
+	}
+	return err
+}
+
+// openMetrics opens metrics.jsonl for appending. A line that a killed process left unfinished is cut off.
+func (r *Run) openMetrics() error {
+	path := r.path(metricsFile)
+	raw, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	whole := len(raw)
+	for whole > 0 && raw[whole-1] != '\n' {
+		whole--
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o666)
+	if err != nil {
+		return err
+	}
+	r.log.metrics = f
+	return f.Truncate(int64(whole))
+}
+
+// Close releases the folder and the backend.
+func (r *Run) Close() error {
+	var errs []error
+	if r.log.metrics != nil {
+		errs = append(errs, r.log.metrics.Close())
+	}
+	if r.choice != nil {
+		r.choice.Close()
+	}
+	if r.lock != nil {
+		errs = append(errs, r.lock.Unlock())
+	}
+	return errors.Join(errs...)
+}
+
+// Do runs all stages that are not done, evaluates and returns the results.
+func (r *Run) Do(ctx context.Context) (*Results, error) {
+	for _, stage := range []func(context.Context) error{r.Teacher, r.Baseline, r.Stage1, r.Stage2, r.Stage3} {
+		if err := stage(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return r.Evaluate(ctx)
+}
+
+func (r *Run) path(elem ...string) string { return filepath.Join(append([]string{r.dir}, elem...)...) }
+
+// done reports whether a stage's folder is there and whole.
+func (r *Run) done(name string) (bool, error) {
+	err := atomicfile.Verify(r.path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("%s is damaged: %w; remove the folder to make it again", r.path(name), err)
+	}
+	return true, nil
+}
+
+// load opens the model that an earlier stage left.
+func (r *Run) load(name, stage string) (*hf.Model, error) {
+	ok, err := r.done(name)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, wrongInput("%s: missing; run stage %s first", r.path(name), stage)
+	}
+	return hf.Load(r.path(name))
+}
+
+// keep writes a stage's model and what its training took.
+func (r *Run) keep(name string, m *hf.Model, summary any) error {
+	d, err := atomicfile.CreateDir(r.path(name))
+	if err != nil {
+		return err
+	}
+	defer d.Abort()
+	if err := m.Save(d.Path()); err != nil {
+		return err
+	}
+	if err := writeJSON(filepath.Join(d.Path(), trainingFile), summary); err != nil {
+		return err
+	}
+	if err := d.Commit(); err != nil {
+		return err
+	}
+	return os.RemoveAll(r.path(checkpointsDir, name))
+}

@@ -1,0 +1,180 @@
+package distill
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"time"
+
+	"github.com/bitdistill/bitdistill/distill/data"
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// swamped is the weighted share of the loss above which a term drowns the others.
+const swamped = 0.95
+
+// stepRecord is a line of metrics.jsonl about one training step.
+type stepRecord struct {
+	Stage        string  `json:"stage"`
+	Step         int     `json:"step"`
+	Steps        int     `json:"steps"`
+	Epoch        float64 `json:"epoch"`
+	Loss         float64 `json:"loss"` // what is minimised
+	CE           float64 `json:"ce,omitempty"`
+	LD           float64 `json:"ld,omitempty"`
+	AD           float64 `json:"ad,omitempty"`
+	ShareCE      float64 `json:"share_ce,omitempty"` // CE / loss
+	ShareLD      float64 `json:"share_ld,omitempty"` // lambda*LD / loss
+	ShareAD      float64 `json:"share_ad,omitempty"` // gamma*AD / loss
+	LearningRate float64 `json:"learning_rate"`
+	GradientNorm float64 `json:"gradient_norm"` // before clipping
+	Tokens       int64   `json:"tokens"`        // real tokens so far
+	Seconds      float64 `json:"seconds"`       // in steps so far
+	TokensPerS   float64 `json:"tokens_per_s"`  // since the last record
+	Skipped      int     `json:"skipped"`
+
+	distils bool
+}
+
+// distilled adds the terms of stage 3 and their weighted shares.
+func (r *stepRecord) distilled(t terms, lambda, gamma float64) {
+	r.distils, r.CE, r.LD, r.AD = true, t.CE, t.LD, t.AD
+	if t.Total > 0 {
+		r.ShareCE, r.ShareLD, r.ShareAD = t.CE/t.Total, lambda*t.LD/t.Total, gamma*t.AD/t.Total
+	}
+}
+
+// runLog writes what happens to a text stream, and as one JSON object a line to metrics.jsonl.
+type runLog struct {
+	text    io.Writer
+	metrics *os.File
+	bar     *progressbar.ProgressBar // in a terminal only
+
+	last   stepRecord // of this stage
+	warned bool
+	err    error // of the first failed write to metrics.jsonl; ends the training
+}
+
+// printf writes a line of text.
+func (l *runLog) printf(format string, args ...any) {
+	if l.bar != nil {
+		l.bar.Clear()
+	}
+	fmt.Fprintf(l.text, format+"\n", args...)
+	if l.bar != nil {
+		l.bar.RenderBlank()
+	}
+}
+
+// begin starts a stage.
+func (l *runLog) begin(label string, total int) {
+	if l.last.Stage != label {
+		l.last, l.warned = stepRecord{Stage: label}, false
+	}
+	f, ok := l.text.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return
+	}
+	l.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(f), progressbar.OptionSetDescription(label),
+		progressbar.OptionShowCount(), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionFullWidth())
+	l.bar.Set(l.last.Step)
+}
+
+// end closes the progress bar of a stage.
+func (l *runLog) end() {
+	if l.bar != nil {
+		l.bar.Clear()
+		l.bar = nil
+	}
+}
+
+// resumed notes where a stage goes on.
+func (l *runLog) resumed(label string, s trainState) {
+	l.printf("%s: going on from the checkpoint at step %d", label, s.Step)
+	l.last, l.warned = stepRecord{Stage: label, Step: s.Step, Tokens: s.Tokens, Seconds: s.Seconds}, false
+	l.write(map[string]any{"stage": label, "step": s.Step, "resumed": true})
+}
+
+// step logs a training step.
+func (l *runLog) step(r stepRecord) {
+	seconds := r.Seconds - l.last.Seconds
+	r.TokensPerS = float64(r.Tokens-l.last.Tokens) / math.Max(seconds, 1e-9)
+	left := time.Duration(seconds / float64(max(1, r.Step-l.last.Step)) * float64(r.Steps-r.Step) * float64(time.Second))
+	l.last = r
+	if l.bar != nil {
+		l.bar.Set(r.Step)
+	}
+	l.printf("%s", r.line(left))
+	l.write(r)
+	l.warnIfSwamped(r)
+}
+
+// line is the log line of a step; scripts look for how it begins.
+func (r stepRecord) line(left time.Duration) string {
+	terms := fmt.Sprintf("Loss=%.4f", r.Loss)
+	if r.distils {
+		terms = fmt.Sprintf("Total=%.4f, CE=%.4f, LD=%.4f, AD=%.4f", r.Loss, r.CE, r.LD, r.AD)
+	}
+	if r.Stage == stage2Label {
+		terms += ", Tokens=" + data.FormatTokens(r.Tokens)
+	}
+	shares := ""
+	if r.distils {
+		shares = fmt.Sprintf(", shares %.0f/%.0f/%.0f %%", 100*r.ShareCE, 100*r.ShareLD, 100*r.ShareAD)
+	}
+	return fmt.Sprintf("%s Step %d: %s%s, lr %.2e, gradient %.3f, %.0f tokens/s, %s left",
+		r.Stage, r.Step, terms, shares, r.LearningRate, r.GradientNorm, r.TokensPerS, left.Round(time.Second))
+}
+
+func (l *runLog) warnIfSwamped(r stepRecord) {
+	if !r.distils || l.warned {
+		return
+	}
+	for name, share := range map[string]float64{"CE": r.ShareCE, "LD": r.ShareLD, "AD": r.ShareAD} {
+		if share > swamped {
+			l.warned = true
+			l.printf("warning: %s is %.1f %% of the loss and drowns the other terms; change loss.lambda or loss.gamma, or take the preset balanced", name, 100*share)
+		}
+	}
+}
+
+// evaluation logs a score on the selection split.
+func (l *runLog) evaluation(label string, step int, score float64, best bestMark) {
+	l.printf("%s Step %d: selection score %.4f (best %.4f at step %d)", label, step, score, best.Score, best.Step)
+	l.write(map[string]any{"stage": label, "step": step, "selection_score": score, "best_step": best.Step, "best_score": best.Score})
+}
+
+// ternary logs how the ternary weights are distributed, and how many changed since the last time.
+func (l *runLog) ternary(label string, step int, counts []ternaryCount) {
+	var sum ternaryCount
+	for _, c := range counts {
+		sum.add(c)
+	}
+	minus, zero, plus := sum.shares()
+	flipped := ""
+	if sum.Compared {
+		flipped = fmt.Sprintf(", %.2f %% flipped", 100*sum.flipShare())
+	}
+	l.printf("%s Step %d: ternary weights -1: %.1f %%, 0: %.1f %%, 1: %.1f %%%s", label, step, 100*minus, 100*zero, 100*plus, flipped)
+	l.write(map[string]any{"stage": label, "step": step, "ternary": counts})
+}
+
+// write appends an object to metrics.jsonl. Of a line that does not fit on the disk nothing stays.
+func (l *runLog) write(object any) {
+	if l.metrics == nil || l.err != nil {
+		return
+	}
+	line, err := json.Marshal(object)
+	if err == nil {
+		size, _ := l.metrics.Seek(0, io.SeekEnd)
+		if _, err = l.metrics.Write(append(line, '\n')); err != nil {
+			l.metrics.Truncate(size)
+		}
+	}
+	if err != nil {
+		l.err = fmt.Errorf("metrics: %w", err)
+	}
+}

@@ -1,0 +1,190 @@
+package distill
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/bitdistill/bitdistill/bitnet/hf"
+	"github.com/bitdistill/bitdistill/distill/data"
+	"github.com/bitdistill/bitdistill/distill/embedded"
+)
+
+// sources reads what a run starts from, each thing when it is first needed: the pretrained model, the task's data, the
+// corpus.
+type sources struct {
+	config Config
+	task   data.Task
+
+	base     *hf.Model
+	examples *taskExamples
+	corpus   *corpusParts
+}
+
+// taskExamples are the splits of the task.
+type taskExamples struct {
+	train     *data.Examples
+	selection *data.Examples // nil if no rows are set aside
+	dev       *data.Examples // reported on, used for nothing else
+}
+
+// corpusParts are the splits of the corpus, disjoint windows of it.
+type corpusParts struct {
+	train, selection, report *data.Corpus // selection is nil if no windows are set aside
+}
+
+// newSources finds the task, so that a wrong name shows at once.
+func newSources(cfg Config) (*sources, error) {
+	task, err := OpenTask(cfg.Task.Name)
+	if err != nil {
+		return nil, err
+	}
+	return &sources{config: cfg, task: task}, nil
+}
+
+// model loads a fresh copy of the pretrained model.
+func (s *sources) model() (*hf.Model, error) {
+	return openModel(s.config.Model, embedded.Model)
+}
+
+// openModel loads a folder, or what is embedded.
+func openModel(name string, unpack func(dir string) error) (*hf.Model, error) {
+	return readModel(name, unpack, hf.Load)
+}
+
+// readModel is openModel with hf.Load, or hf.Check where the weights are not wanted.
+func readModel(name string, unpack func(dir string) error, read func(dir string) (*hf.Model, error)) (*hf.Model, error) {
+	dir := name
+	if name == Embedded {
+		var err error
+		if dir, err = os.MkdirTemp("", "bitdistill-"); err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(dir)
+		if err := unpack(dir); err != nil {
+			return nil, err
+		}
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil, wrongInput("%s: no such folder; a model is a folder with config.json, model.safetensors and tokenizer.json", name)
+	}
+	m, err := read(dir)
+	if err != nil {
+		return nil, inputError{err}
+	}
+	if m.Tokenizer == nil {
+		return nil, wrongInput("%s: no tokenizer.json", name)
+	}
+	return m, nil
+}
+
+// tokenizer is the pretrained model's.
+func (s *sources) tokenizer() (*hf.Tokenizer, error) {
+	if s.base == nil {
+		m, err := s.model()
+		if err != nil {
+			return nil, err
+		}
+		s.base = m
+	}
+	return s.base.Tokenizer, nil
+}
+
+// taskData reads, splits and tokenizes the task.
+func (s *sources) taskData(ctx context.Context, log *runLog) (*taskExamples, error) {
+	if s.examples != nil {
+		return s.examples, nil
+	}
+	tok, err := s.tokenizer()
+	if err != nil {
+		return nil, err
+	}
+	train, err := s.task.Read(taskFile(s.config.Task.Train, embedded.Train))
+	if err != nil {
+		return nil, inputError{err}
+	}
+	e := &taskExamples{}
+	if n := s.config.Task.SelectionRows; n > 0 {
+		rest, selection, counts, err := data.Split(train, n, s.config.Seed)
+		if err != nil {
+			return nil, inputError{err}
+		}
+		log.printf("selection split: %v", counts)
+		train = rest
+		if e.selection, err = s.tokenize(ctx, log, "selection", selection, tok, false); err != nil {
+			return nil, err
+		}
+	}
+	if e.train, err = s.tokenize(ctx, log, "training", train, tok, true); err != nil {
+		return nil, err
+	}
+	dev, err := s.task.Read(taskFile(s.config.Task.Dev, embedded.Dev))
+	if err != nil {
+		return nil, inputError{err}
+	}
+	if e.dev, err = s.tokenize(ctx, log, "held-out", dev, tok, false); err != nil {
+		return nil, err
+	}
+	s.examples = e
+	return e, nil
+}
+
+func taskFile(path string, fallback func() data.File) data.File {
+	if path == Embedded {
+		return fallback()
+	}
+	return data.OnDisk(path)
+}
+
+func (s *sources) tokenize(ctx context.Context, log *runLog, what string, d *data.Dataset, tok data.Tokenizer, training bool) (*data.Examples, error) {
+	e, err := s.task.Tokenize(ctx, d, tok, data.TokenizeOptions{
+		MaxLength: s.config.Task.MaxLength, Overlong: s.config.Task.Overlong, Training: training,
+	})
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		return nil, inputError{err}
+	}
+	log.printf("%s data: %s: %v", what, e.File, e.Counts)
+	return e, nil
+}
+
+// text reads the corpus, up to about what the training asks for, and sets windows aside from its end.
+func (s *sources) text(ctx context.Context, log *runLog) (*corpusParts, error) {
+	if s.corpus != nil {
+		return s.corpus, nil
+	}
+	tok, err := s.tokenizer()
+	if err != nil {
+		return nil, err
+	}
+	c := s.config.Corpus
+	files, err := s.corpusFiles()
+	if err != nil {
+		return nil, err
+	}
+	limit := int64(0)
+	if budget := int64(s.config.Stage2.Tokens); budget > 0 {
+		limit = budget + int64(c.Length*(c.ReportWindows+c.SelectionWindows))
+	}
+	all, err := data.ReadCorpus(ctx, files, tok, data.CorpusOptions{Length: c.Length, MaxTokens: limit})
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		return nil, inputError{err}
+	}
+	log.printf("corpus: %v", all.Counts)
+	parts := &corpusParts{}
+	if parts.train, parts.report, err = all.Split(c.ReportWindows); err != nil {
+		return nil, inputError{fmt.Errorf("corpus.report_windows: %w", err)}
+	}
+	if c.SelectionWindows > 0 {
+		if parts.train, parts.selection, err = parts.train.Split(c.SelectionWindows); err != nil {
+			return nil, inputError{fmt.Errorf("corpus.selection_windows: %w", err)}
+		}
+	}
+	s.corpus = parts
+	return parts, nil
+}

@@ -1,0 +1,360 @@
+package distill
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+
+	"github.com/bitdistill/bitdistill/bitnet"
+	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/hf"
+	"github.com/bitdistill/bitdistill/distill/data"
+	"github.com/bitdistill/bitdistill/distill/embedded"
+	"github.com/bitdistill/bitdistill/distill/eval"
+	"github.com/bitdistill/bitdistill/distill/loss"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+)
+
+// Folders and log labels of the stages.
+const (
+	teacherDir   = "teacher"
+	fullDir      = "fp16-sft"
+	bitnetDir    = "bitnet-sft"
+	stage1Dir    = "stage1"
+	stage2Dir    = "stage2"
+	studentDir   = "student"
+	teacherLabel = "Teacher"
+	fullLabel    = "FP16-SFT"
+	bitnetLabel  = "BitNet-SFT"
+	stage2Label  = "Stage-2"
+	stage3Label  = "Stage-3"
+)
+
+// Summary is what a stage's training.json holds.
+type Summary struct {
+	Stage        string           `json:"stage"`
+	Training     *Training        `json:"training,omitempty"` // absent where nothing was trained
+	Loss         *Loss            `json:"loss,omitempty"`     // of stage 3
+	Steps        int              `json:"steps"`
+	Tokens       int64            `json:"tokens"` // real tokens trained on
+	Seconds      float64          `json:"seconds"`
+	TokensPerS   float64          `json:"tokens_per_s"`
+	Skipped      int              `json:"skipped"`
+	StoppedEarly bool             `json:"stopped_early"`
+	Best         *bestMark        `json:"best,omitempty"`
+	Before       *eval.Perplexity `json:"perplexity_before,omitempty"` // of stage 2
+	After        *eval.Perplexity `json:"perplexity_after,omitempty"`
+	Origin       string           `json:"origin,omitempty"` // of a teacher that was given
+}
+
+// skip reports whether a stage's folder is there already.
+func (r *Run) skip(name string) (bool, error) {
+	ok, err := r.done(name)
+	if ok {
+		r.log.printf("%s: already there", r.path(name))
+	}
+	return ok, err
+}
+
+// Teacher puts the teacher into teacher/: the model that the config names, or the pretrained model fine-tuned on the
+// task in full precision.
+func (r *Run) Teacher(ctx context.Context) error {
+	if ok, err := r.skip(teacherDir); ok || err != nil {
+		return err
+	}
+	if r.Config.Teacher == "" {
+		return r.fineTune(ctx, teacherDir, teacherLabel, bitnet.Full(), r.Config.FineTune)
+	}
+	teacher, err := openModel(r.Config.Teacher, embedded.Teacher)
+	if err != nil {
+		return err
+	}
+	if _, err := r.sources.tokenizer(); err != nil {
+		return err
+	}
+	if err := r.Config.checkTeacher(teacher, r.sources.base); err != nil {
+		return err
+	}
+	return r.keep(teacherDir, teacher, Summary{Stage: teacherLabel, Origin: r.Config.Teacher})
+}
+
+// Baseline trains the models that the student is judged against: FP16-SFT, in full precision, unless the teacher was
+// trained that way, and BitNet-SFT, ternary on the task at once.
+func (r *Run) Baseline(ctx context.Context) error {
+	if r.Config.Teacher != "" {
+		if ok, err := r.skip(fullDir); err != nil {
+			return err
+		} else if !ok {
+			if err := r.fineTune(ctx, fullDir, fullLabel, bitnet.Full(), r.Config.FineTune); err != nil {
+				return err
+			}
+		}
+	}
+	if ok, err := r.skip(bitnetDir); ok || err != nil {
+		return err
+	}
+	return r.fineTune(ctx, bitnetDir, bitnetLabel, r.Config.directQuantization(), r.Config.BitNetSFT)
+}
+
+// directQuantization is that of BitNet-SFT: the student's, without SubLN.
+func (c Config) directQuantization() bitnet.Quantization {
+	return bitnet.Quantization{Weights: c.Student.Weights, SubLN: bitnet.SubLNNone}
+}
+
+// Stage1 makes the student: linears turned ternary, SubLN inserted with weights of 1, all other weights unchanged.
+func (r *Run) Stage1(ctx context.Context) error {
+	if ok, err := r.skip(stage1Dir); ok || err != nil {
+		return err
+	}
+	base, err := r.sources.model()
+	if err != nil {
+		return err
+	}
+	student, err := Convert(base, r.Config.Student)
+	if err != nil {
+		return err
+	}
+	r.log.printf("Stage-1: SubLN %s, %s weights: %d of %d parameters ternary, %d added", r.Config.Student.SubLN, r.Config.Student.Weights,
+		student.Config.Parameters(decoder.Linear), student.Config.Parameters(), student.Config.Parameters(decoder.SubLNorm))
+	return r.keep(stage1Dir, student, Summary{Stage: "Stage-1"})
+}
+
+// Convert is stage 1: a model with the given quantization of its linears and SubLN weights of 1. All other weights are
+// those of m, which shares them. m must be in full precision, without SubLN.
+func Convert(m *hf.Model, q bitnet.Quantization) (*hf.Model, error) {
+	cfg, err := studentConfig(m.Config, q)
+	if err != nil {
+		return nil, err
+	}
+	store := model.NewStore()
+	for _, t := range cfg.Tensors() {
+		var value *tensors.Tensor
+		if t.Kind == decoder.SubLNorm {
+			ones := make([]float32, t.Size())
+			for i := range ones {
+				ones[i] = 1
+			}
+			value = tensors.FromFlatDataAndDimensions(ones, t.Dims...)
+		} else {
+			var err error
+			if value, err = m.Store.GetVariable(t.Path()).Value(); err != nil {
+				return nil, err
+			}
+		}
+		if _, err := store.CreateVariable(t.Path(), value); err != nil {
+			return nil, err
+		}
+	}
+	return m.With(cfg, store), nil
+}
+
+// studentConfig is the config of a full-precision model once its linears are quantized.
+func studentConfig(c decoder.Config, q bitnet.Quantization) (decoder.Config, error) {
+	if have := c.Quantization; have != bitnet.Full() {
+		return c, wrongInput("the model is quantized already (%s weights, SubLN %s); start from a full-precision one", have.Weights, have.SubLN)
+	}
+	c.Quantization = q
+	if err := c.Validate(); err != nil {
+		return c, inputError{err}
+	}
+	return c, nil
+}
+
+// Stage2 trains the student on the corpus, and measures its perplexity on windows set aside before and after.
+func (r *Run) Stage2(ctx context.Context) error {
+	if ok, err := r.skip(stage2Dir); ok || err != nil {
+		return err
+	}
+	student, err := r.load(stage1Dir, "1")
+	if err != nil {
+		return err
+	}
+	text, err := r.sources.text(ctx, r.log)
+	if err != nil {
+		return err
+	}
+	judge, err := eval.NewLanguageModel(r.choice.Backend, student.Config, student.Store, r.Config.EvalBatchSize)
+	if err != nil {
+		return err
+	}
+	before, err := judge.Perplexity(ctx, text.report)
+	if err != nil {
+		return err
+	}
+	t := r.Config.Stage2
+	source, err := data.NewPacked(text.train, t.BatchSize/t.MicroBatches, r.Config.Seed)
+	if err != nil {
+		return inputError{err}
+	}
+	tr := r.trainer(stage2Dir, stage2Label, student, t, source)
+	if text.selection != nil {
+		tr.score = func(ctx context.Context) (float64, error) {
+			p, err := judge.Perplexity(ctx, text.selection)
+			return -p.NLL, err
+		}
+	}
+	summary, err := r.train(ctx, tr)
+	if err != nil {
+		return err
+	}
+	after, err := judge.Perplexity(ctx, text.report)
+	if err != nil {
+		return err
+	}
+	summary.Before, summary.After = &before, &after
+	r.log.printf("Stage-2: perplexity %.2f before, %.2f after (%d tokens set aside)", before.Perplexity, after.Perplexity, after.Tokens)
+	return r.keep(stage2Dir, student, summary)
+}
+
+// Stage3 trains the student on the task against the teacher, from where stage 2 left it: all weights, those of SubLN
+// too, are taken over.
+func (r *Run) Stage3(ctx context.Context) error {
+	if ok, err := r.skip(studentDir); ok || err != nil {
+		return err
+	}
+	student, err := r.load(stage2Dir, "2")
+	if err != nil {
+		return err
+	}
+	teacher, err := r.load(teacherDir, "teacher")
+	if err != nil {
+		return err
+	}
+	l, err := r.Config.Loss.resolve(student.Config, teacher.Config)
+	if err != nil {
+		return err
+	}
+	examples, err := r.sources.taskData(ctx, r.log)
+	if err != nil {
+		return err
+	}
+	tr, err := r.taskTrainer(studentDir, stage3Label, student, r.Config.Stage3, examples)
+	if err != nil {
+		return err
+	}
+	tr.teacher = teacher
+	tr.objective.teacher, tr.objective.loss = &teacher.Config, l
+	summary, err := r.train(ctx, tr)
+	if err != nil {
+		return err
+	}
+	summary.Loss = &l
+	return r.keep(studentDir, student, summary)
+}
+
+// resolve chooses what depends on the models: the layer's number and the relation heads. Impossible ones are refused.
+func (l Loss) resolve(student, teacher decoder.Config) (Loss, error) {
+	var err error
+	if l.Layer, err = student.Layer(l.Layer); err != nil {
+		return l, wrongInput("loss.layer: %w", err)
+	}
+	if student.Layers != teacher.Layers {
+		return l, wrongInput("teacher: has %d layers, the student %d; relations are compared layer by layer", teacher.Layers, student.Layers)
+	}
+	for _, c := range []decoder.Config{student, teacher} {
+		if l.Relations.SplitHeads == 0 {
+			l.Relations.SplitHeads = loss.DefaultSplitHeads(c.KVHeads * c.HeadDim)
+		}
+		if err := loss.CheckSplit(l.Relations.SplitHeads, c.Heads*c.HeadDim, c.KVHeads*c.HeadDim); err != nil {
+			return l, wrongInput("loss.relations.%w", err)
+		}
+	}
+	return l, nil
+}
+
+// fineTune trains the pretrained model on the task with cross entropy alone.
+func (r *Run) fineTune(ctx context.Context, dir, label string, q bitnet.Quantization, t Training) error {
+	m, err := r.sources.model()
+	if err != nil {
+		return err
+	}
+	if q.IsTernary() {
+		if m, err = Convert(m, q); err != nil {
+			return err
+		}
+	}
+	examples, err := r.sources.taskData(ctx, r.log)
+	if err != nil {
+		return err
+	}
+	tr, err := r.taskTrainer(dir, label, m, t, examples)
+	if err != nil {
+		return err
+	}
+	summary, err := r.train(ctx, tr)
+	if err != nil {
+		return err
+	}
+	return r.keep(dir, m, summary)
+}
+
+// taskTrainer is a trainer on the task's examples.
+func (r *Run) taskTrainer(dir, label string, m *hf.Model, t Training, e *taskExamples) (*trainer, error) {
+	source, err := data.NewTraining(e.train, data.TrainingOptions{
+		Rows: t.BatchSize / t.MicroBatches, Buckets: r.Config.Task.LengthBuckets, Seed: r.Config.Seed,
+	})
+	if err != nil {
+		return nil, inputError{err}
+	}
+	tr := r.trainer(dir, label, m, t, source)
+	tr.objective.answers = true
+	if e.selection != nil && t.EvalEvery > 0 {
+		judge, err := eval.NewClassifier(r.choice.Backend, m.Config, m.Store, r.Config.EvalBatchSize)
+		if err != nil {
+			return nil, err
+		}
+		tr.score = func(ctx context.Context) (float64, error) {
+			a, err := judge.Accuracy(ctx, e.selection)
+			return a.Accuracy, err
+		}
+	}
+	return tr, nil
+}
+
+func (r *Run) trainer(dir, label string, m *hf.Model, t Training, source data.Source) *trainer {
+	return &trainer{
+		backend: r.choice.Backend, label: label, config: r.Config, training: t, model: m, source: source, log: r.log,
+		checkpoints: &checkpoints{dir: r.path(checkpointsDir, dir)},
+	}
+}
+
+// train runs a trainer for as many steps as its settings come to.
+func (r *Run) train(ctx context.Context, tr *trainer) (Summary, error) {
+	tr.total = tr.training.totalSteps(tr.source)
+	state, err := tr.run(ctx)
+	if err != nil {
+		return Summary{}, err
+	}
+	return Summary{
+		Stage: tr.label, Training: &tr.training, Steps: state.Step, Tokens: state.Tokens, Seconds: state.Seconds,
+		TokensPerS: float64(state.Tokens) / math.Max(state.Seconds, 1e-9), Skipped: state.Skipped, StoppedEarly: state.Stopped, Best: state.Best,
+	}, nil
+}
+
+// totalSteps is the number of optimizer steps that a training comes to on a source of micro-batches.
+func (t Training) totalSteps(source data.Source) int {
+	switch {
+	case t.Steps > 0:
+		return t.Steps
+	case t.Epochs > 0:
+		perStep := source.Epoch(t.MicroBatches)
+		return max(1, int(math.Round(t.Epochs/perStep)))
+	default: // all tokens of a packed batch are real
+		return max(1, int((int64(t.Tokens)+int64(t.BatchSize*source.Lengths()[0])-1)/int64(t.BatchSize*source.Lengths()[0])))
+	}
+}
+
+// fingerprint is what a checkpoint must agree with to be gone on from: data, their order, and the settings of the training.
+func (t *trainer) fingerprint() string {
+	settings, err := json.Marshal(struct {
+		Training Training
+		Loss     Loss
+		Model    decoder.Config
+	}{t.training, t.objective.loss, t.model.Config})
+	if err != nil {
+		return fmt.Sprint(err) // settings hold numbers and strings only
+	}
+	return t.source.Fingerprint() + " " + string(settings)
+}

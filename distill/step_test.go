@@ -1,0 +1,285 @@
+package distill
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/bitdistill/bitdistill/bitnet"
+	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/hf"
+	"github.com/bitdistill/bitdistill/distill/data"
+	"github.com/bitdistill/bitdistill/distill/loss"
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// distillation with all terms, none of which is small beside the others.
+func testLoss(positions string) Loss {
+	return Loss{
+		Lambda: 2, Gamma: 5, Logits: loss.Logits{Tau: 2, TauSquared: true}, Positions: positions, Layer: 1,
+		Relations: loss.Relations{SplitHeads: 2, Variant: loss.L2, Normalisation: loss.Algorithm1, Temperature: 1, Alpha: [3]float64{1, 1, 1}},
+	}
+}
+
+// testStepper trains student, against teacher unless that is nil.
+func testStepper(t testing.TB, student, teacher *hf.Model, o objective, training Training) *stepper {
+	t.Helper()
+	tr := trainer{model: student, teacher: teacher}
+	if teacher != nil {
+		o.teacher = &teacher.Config
+	}
+	store, err := tr.workingStore()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newStepper(goBackend(t), store, student.Config, o, training)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// sequence is a prompt and an answer.
+type sequence struct{ prompt, answer []int32 }
+
+// unequal are sequences whose prompts and answers have very different lengths.
+func unequal() []sequence {
+	rng := rand.New(rand.NewPCG(5, 6))
+	var all []sequence
+	for _, n := range [][2]int{{2, 1}, {30, 1}, {3, 9}, {25, 7}, {4, 1}, {5, 1}, {12, 2}, {2, 20}} {
+		ids := make([]int32, n[0]+n[1])
+		for i := range ids {
+			ids[i] = int32(3 + rng.IntN(500))
+		}
+		all = append(all, sequence{ids[:n[0]], ids[n[0]:]})
+	}
+	return all
+}
+
+// batchOf pads sequences to the longest of them.
+func batchOf(sequences ...sequence) *data.Batch {
+	b := &data.Batch{Rows: len(sequences)}
+	for _, s := range sequences {
+		b.Length = max(b.Length, len(s.prompt)+len(s.answer))
+	}
+	for _, s := range sequences {
+		n := len(s.prompt) + len(s.answer)
+		b.IDs = append(append(append(b.IDs, s.prompt...), s.answer...), make([]int32, b.Length-n)...)
+		b.Mask = append(append(b.Mask, slices.Repeat([]int32{1}, n)...), make([]int32, b.Length-n)...)
+		b.Labels = append(append(b.Labels, slices.Repeat([]int32{data.NoLabel}, len(s.prompt))...), s.answer...)
+		b.Labels = append(b.Labels, slices.Repeat([]int32{data.NoLabel}, b.Length-n)...)
+		b.Tokens += n
+	}
+	return b
+}
+
+// Micro-batches whose answers and padding are spread unevenly give the losses and gradients of the batch in one piece.
+func TestAccumulation(t *testing.T) {
+	ternary := tinyConfig()
+	ternary.Quantization = bitnet.Ternary(bitnet.SubLNAll)
+	for _, c := range []struct {
+		name      string
+		student   decoder.Config
+		objective objective
+		teacher   bool
+		tolerance float64
+	}{
+		{"answers", tinyConfig(), objective{answers: true}, false, 1e-6},
+		{"next tokens", tinyConfig(), objective{}, false, 1e-6},
+		{"distillation of answers", tinyConfig(), objective{answers: true, loss: testLoss("answer")}, true, 1e-6},
+		{"distillation of all positions", tinyConfig(), objective{answers: true, loss: testLoss("all")}, true, 1e-6},
+		// Where rounding differs in the last bit, an int8 code may.
+		{"ternary", ternary, objective{answers: true, loss: testLoss("all")}, true, 1e-3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var teacher *hf.Model
+			if c.teacher {
+				teacher = tinyModel(t, 2)
+			}
+			s := testStepper(t, randomModel(t, c.student, 1), teacher, c.objective, quick(1))
+			all := unequal()
+			want, wantNorm, wantGrads, err := s.gradients([]*data.Batch{batchOf(all...)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want.CE <= 0 || c.teacher && (want.LD <= 0 || want.AD <= 0) {
+				t.Fatalf("losses %+v", want)
+			}
+			near(t, "total", want.Total, want.CE+c.objective.loss.Lambda*want.LD+c.objective.loss.Gamma*want.AD, 1e-6)
+			parts := []*data.Batch{batchOf(all[:1]...), batchOf(all[1:3]...), batchOf(all[3:7]...), batchOf(all[7:]...)}
+			got, norm, grads, err := s.gradients(parts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			near(t, "CE", got.CE, want.CE, c.tolerance)
+			near(t, "LD", got.LD, want.LD, c.tolerance)
+			near(t, "AD", got.AD, want.AD, c.tolerance)
+			near(t, "total", got.Total, want.Total, c.tolerance)
+			near(t, "norm", norm, wantNorm, c.tolerance)
+			for i, tensor := range s.trainable {
+				g, w := tensors.MustCopyFlatData[float32](grads[i]), tensors.MustCopyFlatData[float32](wantGrads[i])
+				if d := farthest(g, w); !(d <= c.tolerance) {
+					t.Errorf("gradient of %s: difference %.2g of its largest entry", tensor.Name, d)
+				}
+			}
+		})
+	}
+}
+
+// The number of micro-batches computed at once changes no bit, many steps in a row.
+func TestSideBySide(t *testing.T) {
+	s := testStepper(t, tinyStudent(t, 1, bitnet.SubLNOutput), tinyModel(t, 2), objective{answers: true, loss: testLoss("answer")}, quick(1))
+	all := unequal()
+	parts := []*data.Batch{batchOf(all[:4]...), batchOf(all[4:]...), batchOf(all[2:3]...), batchOf(all[5:6]...)}
+	s.concurrent = 1
+	want, wantNorm, wantGrads, err := s.gradients(parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 60 {
+		s.concurrent = 4
+		got, norm, grads, err := s.gradients(parts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != want || norm != wantNorm {
+			t.Fatalf("losses %+v, norm %g; one after the other %+v, %g", got, norm, want, wantNorm)
+		}
+		for i, tensor := range s.trainable {
+			if !slices.Equal(tensors.MustCopyFlatData[float32](grads[i]), tensors.MustCopyFlatData[float32](wantGrads[i])) {
+				t.Fatalf("the gradient of %s differs", tensor.Name)
+			}
+		}
+	}
+}
+
+// Decay acts on matrices, on embedding and head only where that is chosen, and never on a norm.
+func TestDecayGroups(t *testing.T) {
+	untied := tinyConfig()
+	untied.TieEmbeddings = false
+	untied.Quantization = bitnet.Ternary(bitnet.SubLNAll)
+	for _, embeddings := range []bool{false, true} {
+		training := quick(1)
+		training.WeightDecay, training.DecayEmbeddings = 0.25, embeddings
+		m := randomModel(t, untied, 3)
+		s := testStepper(t, m, nil, objective{}, training)
+		before := weights(t, m.Config, m.Store)
+		var zeros []*tensors.Tensor
+		for _, tensor := range s.trainable {
+			zeros = append(zeros, tensors.FromFlatDataAndDimensions(make([]float32, tensor.Size()), tensor.Dims...))
+		}
+		if err := s.apply(zeros, 0, 0.5); err != nil {
+			t.Fatal(err)
+		}
+		after := weights(t, m.Config, m.Store)
+		kinds := map[decoder.Kind]bool{}
+		for _, tensor := range s.trainable {
+			kinds[tensor.Kind] = true
+			decays := tensor.Kind == decoder.Linear || embeddings && (tensor.Kind == decoder.Embedding || tensor.Kind == decoder.Head)
+			for i, w := range before[tensor.Name] {
+				want := w
+				if decays {
+					want = w - w*(0.5*0.25)
+				}
+				if after[tensor.Name][i] != want {
+					t.Fatalf("embeddings %v: %s[%d]: %g became %g, want %g", embeddings, tensor.Name, i, w, after[tensor.Name][i], want)
+				}
+			}
+		}
+		if len(kinds) != 5 {
+			t.Errorf("only kinds %v were there", slices.Collect(maps.Keys(kinds)))
+		}
+	}
+}
+
+// adamW is AdamW in float64, of one tensor.
+type adamW struct {
+	w, m, v []float64
+	steps   int
+}
+
+// step follows torch.optim.AdamW: decay first, then moments, bias correction and update.
+func (a *adamW) step(grad []float64, clip, rate, decay float64, t Training) {
+	a.steps++
+	for i, g := range grad {
+		g *= clip
+		a.w[i] *= 1 - rate*decay
+		a.m[i] = t.Beta1*a.m[i] + (1-t.Beta1)*g
+		a.v[i] = t.Beta2*a.v[i] + (1-t.Beta2)*g*g
+		m := a.m[i] / (1 - math.Pow(t.Beta1, float64(a.steps)))
+		v := a.v[i] / (1 - math.Pow(t.Beta2, float64(a.steps)))
+		a.w[i] -= rate * m / (math.Sqrt(v) + t.Epsilon)
+	}
+}
+
+// Updates are those of AdamW with gradients clipped by their global norm, in another program and in float64.
+func TestAdamW(t *testing.T) {
+	training := quick(1)
+	training.DecayEmbeddings, training.ClipNorm, training.Beta2 = true, 2, 0.97
+	m := tinyStudent(t, 4, bitnet.SubLNOutput)
+	s := testStepper(t, m, nil, objective{}, training)
+	references := map[string]*adamW{}
+	for name, w := range weights(t, m.Config, m.Store) {
+		r := &adamW{m: make([]float64, len(w)), v: make([]float64, len(w))}
+		for _, x := range w {
+			r.w = append(r.w, float64(x))
+		}
+		references[name] = r
+	}
+	rng := rand.New(rand.NewPCG(7, 8))
+	for step, size := range []float64{1, 1e-4, 30, 1e-3, 0.5} { // clipped and not
+		rate := 0.01 / float64(step+1)
+		var grads []*tensors.Tensor
+		values := map[string][]float64{}
+		squares := 0.0
+		for _, tensor := range s.trainable {
+			flat := make([]float32, tensor.Size())
+			for i := range flat {
+				flat[i] = float32(size * rng.NormFloat64())
+				values[tensor.Name] = append(values[tensor.Name], float64(flat[i]))
+				squares += float64(flat[i]) * float64(flat[i])
+			}
+			grads = append(grads, tensors.FromFlatDataAndDimensions(flat, tensor.Dims...))
+		}
+		norms, err := s.norm.Exec(anys(grads)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		norm := scalar(norms[0])
+		near(t, "global norm", norm, math.Sqrt(squares), 1e-6)
+		if err := s.apply(grads, norm, rate); err != nil {
+			t.Fatal(err)
+		}
+		after := weights(t, m.Config, m.Store)
+		for _, tensor := range s.trainable {
+			decay := training.WeightDecay
+			if tensor.Kind == decoder.Norm || tensor.Kind == decoder.SubLNorm {
+				decay = 0
+			}
+			r := references[tensor.Name]
+			r.step(values[tensor.Name], min(1, 2/(math.Sqrt(squares)+1e-6)), rate, decay, training)
+			if d := farthest(after[tensor.Name], r.w); !(d <= 1e-6) {
+				t.Errorf("step %d: %s: difference %.2g of its largest entry", step, tensor.Name, d)
+			}
+		}
+	}
+}
+
+// An error of the computation is one line, without the stack that GoMLX puts behind it.
+func TestGraphError(t *testing.T) {
+	s := testStepper(t, tinyModel(t, 1), nil, objective{}, quick(1))
+	var grads []*tensors.Tensor
+	for range s.trainable {
+		grads = append(grads, tensors.FromFlatDataAndDimensions(make([]float32, 3), 3))
+	}
+	err := s.apply(grads, 1, 1)
+	wantError(t, err, "building or running the computation", "[3]")
+	if text := fmt.Sprintf("%+v", err); strings.ContainsAny(text, "\n\t") || len(text) > 300 {
+		t.Errorf("the message is long: %s", text)
+	}
+	t.Log(err)
+}
