@@ -1,0 +1,142 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"github.com/bitdistill/bitdistill/distill"
+	"github.com/bitdistill/bitdistill/distill/data"
+	"github.com/bitdistill/bitdistill/distill/eval"
+	"github.com/spf13/cobra"
+)
+
+// Defaults of eval for a model that comes from no run.
+const (
+	defaultMaxLength = 512 // tokens, or what the model was made for if that is less
+	defaultEvalRows  = 32
+)
+
+type evalFlags struct {
+	judgeFlags
+	task             string
+	maxLength, limit int
+}
+
+// evalReport is what eval writes as JSON.
+type evalReport struct {
+	Task     string  `json:"task"`
+	N        int     `json:"n"`        // examples
+	Accuracy float64 `json:"accuracy"` // 0 to 1
+	Stderr   float64 `json:"stderr"`   // standard error of the accuracy
+	Seconds  float64 `json:"seconds"`  // of computing
+	Engine   string  `json:"engine"`
+	Backend  string  `json:"backend"`
+}
+
+func (c *cli) evalCommand() *cobra.Command {
+	f := &evalFlags{}
+	cmd := &cobra.Command{
+		Use:   "eval",
+		Short: "Measure a model's accuracy on a task",
+		Long: `eval classifies held-out data with a model and reports its accuracy with the standard
+error. A label's score is the log-probability of its whole answer behind the prompt.
+
+--model is the folder of a model, a run folder, which means its student, or the folder
+of another stage in it. Task, data and length are those of its run where they are not
+given, and a task that is called like the run's is the run's: with its answers.`,
+		Example: `  bitdistill eval --model bitdistill-run
+  bitdistill eval --model bitdistill-run/bitnet-sft --json
+  bitdistill eval --model RUN/student --task sst2 --data dev.tsv --json
+  bitdistill eval --model embedded-teacher --limit 1000`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.eval(cmd.Context(), f) },
+	}
+	f.register(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&f.task, "task", "", "`NAME` of a built-in task, a task file, or embedded")
+	flags.StringVar(&f.data, "data", "", "TSV `FILE`, also .gz, or embedded")
+	flags.IntVar(&f.batchSize, "batch-size", 0, fmt.Sprintf("sequences computed at once (default: the run's, or %d)", defaultEvalRows))
+	flags.IntVar(&f.maxLength, "max-length", 0, fmt.Sprintf("tokens of prompt and answer; longer prompts are cut (default: the run's, or %d)", defaultMaxLength))
+	flags.IntVar(&f.limit, "limit", 0, "only the first `N` rows")
+	return cmd
+}
+
+func (c *cli) eval(ctx context.Context, f *evalFlags) error {
+	if f.limit < 0 {
+		return inputf("--limit: %d, want a positive number", f.limit)
+	}
+	m, choice, err := f.open()
+	if err != nil {
+		return err
+	}
+	defer choice.Close()
+	examples, err := f.examples(ctx, m)
+	if err != nil {
+		return err
+	}
+	if n := examples.Counts.Truncated + examples.Counts.Dropped; n > 0 {
+		fmt.Fprintf(c.log, "%s: %v\n", examples.File, examples.Counts)
+	}
+	judge, err := eval.NewClassifier(choice.Backend, m.Config, m.Store, f.batchSize)
+	if err != nil {
+		return err
+	}
+	update, done := c.progress("eval")
+	judge.Progress = update
+	a, err := judge.Accuracy(ctx, examples)
+	done()
+	if err != nil {
+		return err
+	}
+	if f.json {
+		return c.writeJSON(evalReport{examples.Task.Name, a.N, a.Accuracy, a.Stderr, a.Seconds, f.engine, choice.Name}, "")
+	}
+	_, err = fmt.Fprintf(c.out, "%s: accuracy %.2f ± %.2f %% of %d examples, in %.1f s on backend %s\n",
+		examples.Task.Name, 100*a.Accuracy, 100*a.Stderr, a.N, a.Seconds, choice.Name)
+	return err
+}
+
+// examples reads the task's data. What the flags leave open comes from the model's run.
+func (f *evalFlags) examples(ctx context.Context, m *distill.Subject) (*data.Examples, error) {
+	task, err := f.openTask(m.Run)
+	if err != nil {
+		return nil, err
+	}
+	length, overlong, rows := min(defaultMaxLength, m.Config.MaxPositions), data.Truncate, defaultEvalRows
+	if run := m.Run; run != nil {
+		length, overlong, rows = run.Task.MaxLength, run.Task.Overlong, run.EvalBatchSize
+		f.data = cmp.Or(f.data, run.Task.Dev)
+	}
+	f.batchSize = cmp.Or(f.batchSize, rows)
+	length = cmp.Or(f.maxLength, length)
+	if f.data == "" {
+		return nil, inputf("--data: missing; name a TSV file")
+	}
+	if err := fits(m, "--max-length", length); err != nil {
+		return nil, err
+	}
+	table, err := task.Read(distill.OpenHeldOut(f.data))
+	if err != nil {
+		return nil, wrongInput{err}
+	}
+	if f.limit > 0 && f.limit < len(table.Rows) {
+		table.Rows = table.Rows[:f.limit]
+	}
+	examples, err := task.Tokenize(ctx, table, m.Tokenizer, data.TokenizeOptions{MaxLength: length, Overlong: overlong})
+	return examples, readFault(ctx, err)
+}
+
+// openTask finds the task: the run's if none is named, or if it goes by the name that is given.
+func (f *evalFlags) openTask(run *distill.Config) (data.Task, error) {
+	if run != nil {
+		task, err := distill.OpenTask(run.Task.Name)
+		if f.task == "" || err == nil && task.Name == f.task {
+			return task, err
+		}
+	}
+	if f.task == "" {
+		return data.Task{}, inputf("--task: missing; name a built-in task (%v) or a task file", data.BuiltinTasks())
+	}
+	return distill.OpenTask(f.task)
+}

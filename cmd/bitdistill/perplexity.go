@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/bitdistill/bitdistill/distill"
+	"github.com/bitdistill/bitdistill/distill/data"
+	"github.com/bitdistill/bitdistill/distill/eval"
+	"github.com/spf13/cobra"
+)
+
+// Without --batch-size, as many windows are computed at once as keep their logits below logitsBytes.
+const (
+	logitsBytes = 64 << 20
+	mostWindows = 16
+)
+
+type perplexityFlags struct {
+	judgeFlags
+	length    int
+	maxTokens int64
+}
+
+// perplexityReport is what perplexity writes as JSON.
+type perplexityReport struct {
+	Perplexity float64 `json:"perplexity"`
+	NLL        float64 `json:"nll"`    // nats a token
+	Tokens     int     `json:"tokens"` // predictions
+}
+
+func (c *cli) perplexityCommand() *cobra.Command {
+	f := &perplexityFlags{}
+	cmd := &cobra.Command{
+		Use:   "perplexity",
+		Short: "Measure how well a model predicts a text",
+		Long: `perplexity tokenizes a text once as a whole, with the token that the model puts in
+front, and cuts it into windows that do not overlap; an incomplete last one is dropped.
+Every token of a window but its first is predicted, and the mean is over all of them.`,
+		Example: `  bitdistill perplexity --model embedded --data tinystories.txt.gz --length 256 --max-tokens 2048
+  bitdistill perplexity --model RUN --data wiki.test.raw --json`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.perplexity(cmd.Context(), f) },
+	}
+	f.register(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&f.data, "data", "", "text `FILE`, also .gz, or embedded")
+	flags.IntVar(&f.length, "length", 512, "tokens of a window")
+	flags.Int64Var(&f.maxTokens, "max-tokens", 0, "only the first `N` tokens of the text")
+	flags.IntVar(&f.batchSize, "batch-size", 0, "windows computed at once (default: as fits)")
+	return cmd
+}
+
+func (c *cli) perplexity(ctx context.Context, f *perplexityFlags) error {
+	switch {
+	case f.data == "":
+		return inputf("--data: missing; name a text file")
+	case f.maxTokens < 0:
+		return inputf("--max-tokens: %d, want a positive number", f.maxTokens)
+	}
+	m, choice, err := f.open()
+	if err != nil {
+		return err
+	}
+	defer choice.Close()
+	if err := fits(m, "--length", f.length); err != nil {
+		return err
+	}
+	text, err := data.ReadCorpus(ctx, []data.File{distill.OpenText(f.data)}, m.Tokenizer,
+		data.CorpusOptions{Length: f.length, MaxTokens: f.maxTokens, Whole: true})
+	if err != nil {
+		return readFault(ctx, err)
+	}
+	rows := f.batchSize
+	if rows == 0 {
+		rows = max(1, min(mostWindows, logitsBytes/(4*f.length*m.Config.VocabSize)))
+	}
+	judge, err := eval.NewLanguageModel(choice.Backend, m.Config, m.Store, rows)
+	if err != nil {
+		return err
+	}
+	update, done := c.progress("perplexity")
+	judge.Progress = update
+	p, err := judge.Perplexity(ctx, text)
+	done()
+	if err != nil {
+		return err
+	}
+	if f.json {
+		return c.writeJSON(perplexityReport{p.Perplexity, p.NLL, p.Tokens}, "")
+	}
+	_, err = fmt.Fprintf(c.out, "perplexity %.4f (%.6f nats a token) of %d tokens, in %.1f s on backend %s\n", p.Perplexity, p.NLL, p.Tokens, p.Seconds, choice.Name)
+	return err
+}
