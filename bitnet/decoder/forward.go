@@ -70,6 +70,11 @@ func Forward(scope *model.Scope, cfg Config, in Inputs, opts Options) Outputs {
 		f.out.Hidden = append(f.out.Hidden, x)
 	}
 	f.out.Logits = f.head(x)
+	for name := range f.wantInputs {
+		if f.out.LinearInputs[name] == nil {
+			panic(fmt.Errorf("decoder: the input of %s is wanted, the model has no such linear", name))
+		}
+	}
 	return f.out
 }
 
@@ -100,6 +105,9 @@ func newForward(scope *model.Scope, cfg Config, in Inputs, opts Options) *forwar
 		panic(fmt.Errorf("decoder: sequences of %d tokens, the model was made for %d (max_position_embeddings)", f.length, cfg.MaxPositions))
 	}
 	for _, i := range opts.States {
+		if i < 0 || i >= cfg.Layers {
+			panic(fmt.Errorf("decoder: states of layer %d wanted, the model has layers 0 to %d", i, cfg.Layers-1))
+		}
 		f.wantStates[i] = true
 	}
 	for _, name := range opts.LinearInputs {
