@@ -196,14 +196,14 @@ func (c *checkpoints) restore(dir string, store *model.Store, cfg decoder.Config
 func (c *checkpoints) loadBest(store *model.Store, cfg decoder.Config, mark bestMark) error {
 	dir := filepath.Join(c.dir, bestName)
 	if err := atomicfile.Verify(dir); err != nil {
-		return fmt.Errorf("the best weights, of step %d, are damaged: %w", mark.Step, err)
+		return fmt.Errorf("the best weights, of step %d, are damaged: %w; remove %s to train this stage again", mark.Step, err, c.dir)
 	}
 	var state trainState
 	if err := readJSON(filepath.Join(dir, stateFile), &state); err != nil {
 		return err
 	}
 	if state.Best == nil || *state.Best != mark {
-		return fmt.Errorf("%s: holds other weights than those of step %d", dir, mark.Step)
+		return fmt.Errorf("%s: holds other weights than those of step %d; remove %s to train this stage again", dir, mark.Step, c.dir)
 	}
 	weights, err := readTensors(filepath.Join(dir, weightsFile))
 	if err != nil {

@@ -242,7 +242,7 @@ type journal struct {
 
 func newJournal(t testing.TB) *journal {
 	t.Helper()
-	f, err := os.Create(filepath.Join(t.TempDir(), metricsFile))
+	f, err := openMetrics(filepath.Join(t.TempDir(), metricsFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func newJournal(t testing.TB) *journal {
 // metrics are the objects written, each line checked to be one.
 func (j *journal) metrics(t testing.TB) []map[string]any {
 	t.Helper()
-	raw, err := os.ReadFile(j.log.metrics.Name())
+	raw, err := os.ReadFile(j.log.metrics.path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,7 +99,12 @@ func (c Config) checkTeacher(teacher, base *hf.Model) error {
 	case teacher.Config.VocabSize != base.Config.VocabSize:
 		return wrongInput("teacher %s: vocab_size is %d, that of %s is %d", c.Teacher, teacher.Config.VocabSize, c.Model, base.Config.VocabSize)
 	}
-	return nil
+	student, err := studentConfig(base.Config, c.Student)
+	if err != nil {
+		return err
+	}
+	_, err = c.Loss.resolve(student, teacher.Config)
+	return err
 }
 
 // checkLengths refuses sequences that the model was not made for, which would fail only once a graph is built.

@@ -124,7 +124,7 @@ func (r *Run) open(resume bool) error {
 			return err
 		}
 	}
-	if err := r.openMetrics(); err != nil {
+	if r.log.metrics, err = openMetrics(r.path(metricsFile)); err != nil {
 		return err
 	}
 	r.log.printf("%s", r.choice.Why)
@@ -203,25 +203,6 @@ func (r *Run) takeLock() error {
 		return wrongInput("%s: another process is running there", r.dir)
 	}
 	return err
-}
-
-// openMetrics opens metrics.jsonl for appending. A line that a killed process left unfinished is cut off.
-func (r *Run) openMetrics() error {
-	path := r.path(metricsFile)
-	raw, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	whole := len(raw)
-	for whole > 0 && raw[whole-1] != '\n' {
-		whole--
-	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o666)
-	if err != nil {
-		return err
-	}
-	r.log.metrics = f
-	return f.Truncate(int64(whole))
 }
 
 // Close releases the folder and the backend.

@@ -1,7 +1,6 @@
 package distill
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -50,7 +49,7 @@ func (r *stepRecord) distilled(t terms, lambda, gamma float64) {
 // runLog writes what happens to a text stream, and as one JSON object a line to metrics.jsonl.
 type runLog struct {
 	text    io.Writer
-	metrics *os.File
+	metrics *metrics                 // nil for none
 	bar     *progressbar.ProgressBar // in a terminal only
 
 	last   stepRecord // of this stage
@@ -162,19 +161,16 @@ func (l *runLog) ternary(label string, step int, counts []ternaryCount) {
 	l.write(map[string]any{"stage": label, "step": step, "ternary": counts})
 }
 
-// write appends an object to metrics.jsonl. Of a line that does not fit on the disk nothing stays.
+// write appends an object to metrics.jsonl.
 func (l *runLog) write(object any) {
-	if l.metrics == nil || l.err != nil {
-		return
+	if l.metrics != nil && l.err == nil {
+		l.err = l.metrics.write(object)
 	}
-	line, err := json.Marshal(object)
-	if err == nil {
-		size, _ := l.metrics.Seek(0, io.SeekEnd)
-		if _, err = l.metrics.Write(append(line, '\n')); err != nil {
-			l.metrics.Truncate(size)
-		}
-	}
-	if err != nil {
-		l.err = fmt.Errorf("metrics: %w", err)
+}
+
+// forget takes out of metrics.jsonl what a stage wrote after a step.
+func (l *runLog) forget(label string, after int) {
+	if l.metrics != nil && l.err == nil {
+		l.err = l.metrics.forget(label, after)
 	}
 }

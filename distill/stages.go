@@ -64,17 +64,21 @@ func (r *Run) Teacher(ctx context.Context) error {
 	if ok, err := r.skip(teacherDir); ok || err != nil {
 		return err
 	}
+	if _, err := r.sources.tokenizer(); err != nil {
+		return err
+	}
+	base := r.sources.base
 	if r.Config.Teacher == "" {
+		if err := r.Config.checkTeacher(base, base); err != nil {
+			return err
+		}
 		return r.fineTune(ctx, teacherDir, teacherLabel, bitnet.Full(), r.Config.FineTune)
 	}
 	teacher, err := openModel(r.Config.Teacher, embedded.Teacher)
 	if err != nil {
 		return err
 	}
-	if _, err := r.sources.tokenizer(); err != nil {
-		return err
-	}
-	if err := r.Config.checkTeacher(teacher, r.sources.base); err != nil {
+	if err := r.Config.checkTeacher(teacher, base); err != nil {
 		return err
 	}
 	return r.keep(teacherDir, teacher, Summary{Stage: teacherLabel, Origin: r.Config.Teacher})
@@ -122,7 +126,8 @@ func (r *Run) Stage1(ctx context.Context) error {
 }
 
 // Convert is stage 1: a model with the given quantization of its linears and SubLN weights of 1. All other weights are
-// those of m, which shares them. m must be in full precision, without SubLN.
+// those of m, and shared with it: once the result is trained, m can no longer be used. m must be in full precision, without
+// SubLN.
 func Convert(m *hf.Model, q bitnet.Quantization) (*hf.Model, error) {
 	cfg, err := studentConfig(m.Config, q)
 	if err != nil {

@@ -60,6 +60,7 @@ type stepper struct {
 	norm       *graph.Exec // gradients to their global norm
 	update     *model.Exec // gradients, learning rate and clipping factor to new weights and moments
 	concurrent int
+	building   sync.Mutex // building a graph writes to the variables, and two lengths may come up at once
 }
 
 func newStepper(backend compute.Backend, store *model.Store, cfg decoder.Config, o objective, t Training) (*stepper, error) {
@@ -85,6 +86,8 @@ func newStepper(backend compute.Backend, store *model.Store, cfg decoder.Config,
 // gradientGraph takes ids, mask, positions, targets and counts (see inputs) and returns the four losses and the
 // gradient of every trainable tensor, in the order of decoder.Config.Tensors.
 func (s *stepper) gradientGraph(scope *model.Scope, in []*graph.Node) []*graph.Node {
+	s.building.Lock()
+	defer s.building.Unlock()
 	ids, mask, positions, targets, counts := in[0], in[1], in[2], in[3], in[4]
 	count := func(i int) *graph.Node { return graph.Reshape(graph.Slice(counts, graph.AxisElem(i))) }
 	batch := decoder.Inputs{IDs: ids, Mask: mask}

@@ -84,6 +84,7 @@ func (t *trainer) run(ctx context.Context) (trainState, error) {
 	if t.model.Config.Quantization.IsTernary() && t.config.TernaryEvery > 0 {
 		t.ternary = newTernaryCounter(t.backend, store, t.model.Config)
 	}
+	t.log.forget(t.label, t.state.Step)
 	t.log.begin(t.label, t.total)
 	defer t.log.end()
 	if t.evaluationDue() { // the context ended while the last step was being evaluated

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
@@ -14,6 +15,9 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 )
+
+// lengths is the number of lengths that an evaluation pads to. Each is compiled, so that few are better than little padding.
+const lengths = 2
 
 // Accuracy is the result of classifying a set of examples.
 type Accuracy struct {
@@ -33,9 +37,10 @@ type Classifier struct {
 	backend  compute.Backend
 	Progress func(done, total int) // batches; may be nil
 
-	exec   *model.Exec
-	config decoder.Config
-	rows   int
+	exec     *model.Exec
+	config   decoder.Config
+	rows     int
+	building sync.Mutex // building a graph writes to the variables, and two lengths may come up at once
 }
 
 // NewClassifier makes a classifier of a model that computes rows sequences at a time.
@@ -53,6 +58,8 @@ func NewClassifier(backend compute.Backend, cfg decoder.Config, store *model.Sto
 // graph takes ids and mask [rows, length], positions [rows, width] and candidates [n], the ids to score, all int32. It
 // returns the log-probabilities of the candidates at each position: [rows, width, n].
 func (c *Classifier) graph(scope *model.Scope, in []*graph.Node) []*graph.Node {
+	c.building.Lock()
+	defer c.building.Unlock()
 	ids, mask, positions, candidates := in[0], in[1], in[2], in[3]
 	out := decoder.Forward(scope, c.config, decoder.Inputs{IDs: ids, Mask: mask}, decoder.Options{At: positions})
 	logProbs := graph.LogSoftmax(out.Logits, -1)
@@ -67,7 +74,7 @@ func (c *Classifier) Accuracy(ctx context.Context, e *data.Examples) (Accuracy, 
 	if e.Len() == 0 {
 		return Accuracy{}, fmt.Errorf("%s: no examples to evaluate on", e.File)
 	}
-	batches, err := data.NewEvaluation(e, c.rows, 0)
+	batches, err := data.NewEvaluation(e, c.rows, lengths)
 	if err != nil {
 		return Accuracy{}, err
 	}
