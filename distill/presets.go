@@ -111,16 +111,16 @@ func embeddedPreset() Config {
 	c := classification()
 	c.Model, c.Teacher = Embedded, Embedded
 	c.Task = Task{Name: Embedded, Train: Embedded, Dev: Embedded, MaxLength: 64, Overlong: data.Truncate, LengthBuckets: 2}
-	c.Corpus = Corpus{Files: []string{Embedded}, Length: 64, ReportWindows: 128}
+	c.Corpus = Corpus{Files: []string{Embedded}, Length: 128, ReportWindows: 64}
 	c.FineTune = Training{
-		Steps: 200, BatchSize: 32, MicroBatches: 2, LearningRate: 2e-3, Schedule: "linear", Warmup: 0.05, WeightDecay: 0.01,
+		Steps: 250, BatchSize: 32, MicroBatches: 2, LearningRate: 2e-3, Schedule: "linear", Warmup: 0.05, WeightDecay: 0.01,
 		Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, ClipNorm: 1,
 	}
 	c.BitNetSFT = c.FineTune
 	c.BitNetSFT.LearningRate = 3e-3
 	c.Stage3 = c.BitNetSFT
 	c.Stage2 = c.BitNetSFT
-	c.Stage2.Steps = 100
+	c.Stage2.Steps, c.Stage2.BatchSize = 100, 16
 	c.Loss = balancedLoss()
 	c.Loss.Lambda, c.Loss.Gamma = 10, 100
 	c.EvalBatchSize, c.CheckpointEvery, c.TernaryEvery = 64, 50, 25
@@ -134,7 +134,7 @@ func embeddedLongPreset() Config {
 	}
 	c.Task.SelectionRows = 500
 	c.Stage2.Steps, c.Stage2.EvalEvery = 2000, 200
-	c.Corpus.SelectionWindows = 64
+	c.Corpus.SelectionWindows = 32
 	c.CheckpointEvery = 200
 	return c
 }

@@ -1,0 +1,85 @@
+# What run and long share. Sourced in the root of the checkout.
+
+shared=$(dirname "$PWD")/shared
+scratch=$(mktemp -d)
+plugins=$scratch/xla # a virtual environment that holds the CPU plugin of XLA and nothing else
+current=start
+
+trap 'finish $?' EXIT
+
+finish() {
+	rm -rf "$scratch"
+	if [ "$1" = 0 ]; then
+		printf '\n== passed in %s\n' "$(clock)"
+	else
+		printf '\n== FAILED after %s in: %s\n' "$(clock)" "$current"
+	fi
+}
+
+clock() { printf '%d:%02d' $((SECONDS / 60)) $((SECONDS % 60)); }
+
+# step NAME starts a part, with the time that has passed.
+step() {
+	current=$*
+	printf '\n== %s [%s]\n' "$*" "$(clock)"
+}
+
+fail() {
+	printf 'FAIL: %s\n' "$*" >&2
+	exit 1
+}
+
+# readme NAME prints the commands of the fenced block behind <!-- ci:NAME --> in README.md.
+readme() {
+	local commands
+	commands=$(awk -v mark="<!-- ci:$1 -->" '
+		$0 == mark { found = 1; next }
+		found && /^```/ { if (inside) exit; inside = 1; next }
+		inside' README.md)
+	[ -n "$commands" ] || fail "README.md has no block ci:$1"
+	printf '%s\n' "$commands"
+}
+
+# as_written NAME runs that block line by line as a newcomer would type it.
+as_written() {
+	local commands
+	commands=$(readme "$1")
+	bash -euxo pipefail -c "$commands"
+}
+
+# go_test ARGUMENTS is `go test -v` that shows a line a package, all of a failure, and fails on a skipped test too.
+go_test() {
+	local log=$scratch/test.log
+	if ! go test -v "$@" >"$log" 2>&1; then
+		grep -vE '^ *(=== |--- PASS|PASS$)' "$log" | tail -n 300
+		fail "go test $*"
+	fi
+	grep -E '^(ok|\?) ' "$log"
+	if grep -E '^ *--- SKIP' "$log"; then
+		fail "tests were skipped"
+	fi
+	grep -q '^ok ' "$log" || fail "no test ran"
+}
+
+# fuzz TIME fuzzes every target of the module for that long.
+fuzz() {
+	local list target package log=$scratch/fuzz.log
+	list=$(go test -list '^Fuzz' ./... | awk '/^Fuzz/ { names[++n] = $1 } /^(ok|\?)/ { for (i = 1; i <= n; i++) print names[i], $2; n = 0 }')
+	[ -n "$list" ] || fail "no fuzz target found"
+	while read -r target package; do
+		echo "$target $package"
+		if ! go test -run '^$' -fuzz "^$target\$" -fuzztime "$1" -fuzzminimizetime 5s "$package" >"$log" 2>&1; then
+			# The fuzzer may report the end of its own time as an error; a finding always names its input.
+			grep -q 'context deadline exceeded' "$log" && ! grep -q 'Failing input' "$log" || { cat "$log"; fail "$target"; }
+		fi
+		tail -n 1 "$log"
+	done <<<"$list"
+}
+
+# install_xla puts the plugin into $plugins; VIRTUAL_ENV=$plugins lets a program find it.
+install_xla() {
+	python3 -m venv "$plugins"
+	echo 'lammps-jax-pjrt-cpu==0.11.2 --hash=sha256:1319390d948b39f69f7dade496b7c385149d9ca6097a6b62114da113216d9ad1' >"$scratch/xla.txt"
+	"$plugins/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$scratch/xla.txt"
+	ls "$plugins"/lib/python3*/site-packages/lammps_jax_pjrt_cpu/*.so | sed "s|$scratch/||"
+}
