@@ -52,7 +52,7 @@ func run(t testing.TB, fn func(x *graph.Node) []*graph.Node, x *tensors.Tensor) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	outs, err := exec.Exec(x)
+	outs, err := exec.Call(x)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,7 +351,7 @@ func TestResidualPathGivesNoGradient(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		outs, err := exec.Exec(tensors.FromFlatDataAndDimensions(x, 2, 3), tensors.FromFlatDataAndDimensions(w, 3, 3))
+		outs, err := exec.Call(tensors.FromFlatDataAndDimensions(x, 2, 3), tensors.FromFlatDataAndDimensions(w, 3, 3))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -25,7 +25,7 @@ func ExampleQuantizeWeights() {
 		fmt.Println(err)
 		return
 	}
-	out, err := exec.Exec([][]float32{{0.5, -1.5, 0.25}, {-0.75, 0, 3}})
+	out, err := exec.Call([][]float32{{0.5, -1.5, 0.25}, {-0.75, 0, 3}})
 	if err != nil {
 		fmt.Println(err)
 		return

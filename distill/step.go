@@ -221,11 +221,11 @@ func (s *stepper) gradients(batches []*data.Batch) (t terms, norm float64, grads
 		t.add(terms{scalar(out[0]), scalar(out[1]), scalar(out[2]), scalar(out[3])})
 		if grads == nil {
 			grads = out[4:]
-		} else if grads, err = s.sum.Exec(anys(grads, out[4:])...); err != nil {
+		} else if grads, err = s.sum.Call(anys(grads, out[4:])...); err != nil {
 			return t, 0, nil, graphError(err)
 		}
 	}
-	n, err := s.norm.Exec(anys(grads)...)
+	n, err := s.norm.Call(anys(grads)...)
 	if err != nil {
 		return t, 0, nil, graphError(err)
 	}

@@ -245,7 +245,7 @@ func TestAdamW(t *testing.T) {
 			}
 			grads = append(grads, tensors.FromFlatDataAndDimensions(flat, tensor.Dims...))
 		}
-		norms, err := s.norm.Exec(anys(grads)...)
+		norms, err := s.norm.Call(anys(grads)...)
 		if err != nil {
 			t.Fatal(err)
 		}

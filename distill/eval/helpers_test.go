@@ -95,7 +95,7 @@ func newReader(t testing.TB, cfg decoder.Config, store *model.Store) *reader {
 // next is, for every position but the last, the log-probability of the token that follows.
 func (r *reader) next(t testing.TB, ids []int32) []float64 {
 	t.Helper()
-	out, err := r.exec.Exec1([][]int32{ids})
+	out, err := r.exec.Call1([][]int32{ids})
 	if err != nil {
 		t.Fatal(err)
 	}

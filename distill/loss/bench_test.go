@@ -60,7 +60,7 @@ func BenchmarkVocabulary(b *testing.B) {
 func benchmark(b *testing.B, inputs []*tensors.Tensor, f func([]*graph.Node) []*graph.Node) {
 	exec := graph.MustNewExec(goBackend(b), f)
 	run := func() {
-		for _, out := range exec.MustExec(anys(inputs)...) {
+		for _, out := range exec.MustCall(anys(inputs)...) {
 			out.MustFinalizeAll()
 		}
 	}

@@ -21,7 +21,7 @@ func ExampleCrossEntropy() {
 	}
 	logits := [][][]float32{{{0, 0, 0, 0}, {5, 0, 0, 0}}}
 	targets := [][]int32{{2, loss.Ignored}}
-	ce, err := exec.Exec1(logits, targets, float32(1))
+	ce, err := exec.Call1(logits, targets, float32(1))
 	if err != nil {
 		log.Fatal(err)
 	}

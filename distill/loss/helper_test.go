@@ -37,7 +37,7 @@ func evaluate(t testing.TB, f lossFn, wrt int, inputs ...*tensors.Tensor) (float
 	if err != nil {
 		t.Fatal(err)
 	}
-	outputs, err := exec.Exec(anys(inputs)...)
+	outputs, err := exec.Call(anys(inputs)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,13 +79,6 @@ func ones(dims ...int) *tensors.Tensor { return filled(func(int) float32 { retur
 func scalar(v float64) *tensors.Tensor { return tensors.FromValue(float32(v)) }
 
 func floats(t *tensors.Tensor) []float32 { return tensors.MustCopyFlatData[float32](t) }
-
-func sum(values []float32) (s float64) {
-	for _, v := range values {
-		s += float64(v)
-	}
-	return s
-}
 
 // near fails the test unless got is want up to a relative tolerance.
 func near(t testing.TB, what string, got, want, tolerance float64) {

@@ -259,7 +259,7 @@ func TestMisfitsAreErrors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err = exec.Exec(x, mask, scalar(1)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err = exec.Call(x, mask, scalar(1)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not contain %q", err, want)
 		}
 	}

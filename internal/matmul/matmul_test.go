@@ -27,7 +27,7 @@ func run(t *testing.T, fn func(in []*graph.Node) []*graph.Node, inputs ...any) [
 	if err != nil {
 		t.Fatal(err)
 	}
-	outs, err := exec.Exec(inputs...)
+	outs, err := exec.Call(inputs...)
 	if err != nil {
 		t.Fatal(err)
 	}
