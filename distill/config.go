@@ -140,6 +140,10 @@ func (c Config) Validate() error {
 	c.Stage2.validate(f.in("stage2"), true)
 	c.Stage3.validate(f.in("stage3"), false)
 	c.Loss.validate(f.in("loss"))
+	for name, t := range map[string]Training{"fine_tune": c.FineTune, "bitnet_sft": c.BitNetSFT, "stage3": c.Stage3} {
+		f.check(t.Patience == 0 || c.Task.SelectionRows > 0, "%s.patience: needs task.selection_rows", name)
+	}
+	f.check(c.Stage2.Patience == 0 || c.Corpus.SelectionWindows > 0, "stage2.patience: needs corpus.selection_windows")
 	f.atLeast("eval_batch_size", c.EvalBatchSize, 1)
 	f.atLeast("log_every", c.LogEvery, 1)
 	f.atLeast("ternary_every", c.TernaryEvery, 0)

@@ -17,12 +17,12 @@ type Memory struct {
 
 const float = 4 // bytes of a float32, in which everything is held
 
-// memory estimates all trainings of a run. With P parameters and m micro-batches a training holds 4 bytes of
+// memory estimates all trainings of a run. With P parameters, and n micro-batches computed at once (on the pure-Go
+// backend as many as there are cores), a training holds 4 bytes of
 //
-//	weights    2P         gradients  (m+1)P        moments  4P        teacher  its P
+//	weights    2P         gradients  (n+1)P        moments  4P        teacher  its P
 //
-// and for each of the micro-batches that are computed at once, which on the pure-Go backend are as many as there are
-// cores, see activations.
+// and the activations of n micro-batches, see activations.
 func (c Config) memory(base, student, teacher decoder.Config, cores int) []Memory {
 	direct := student
 	direct.Quantization = c.directQuantization()
@@ -37,7 +37,7 @@ func (c Config) memory(base, student, teacher decoder.Config, cores int) []Memor
 		m := Memory{
 			Stage:     x.label,
 			Weights:   float * (params + int64(base.Parameters())),
-			Gradients: float * params * int64(x.t.MicroBatches+1),
+			Gradients: float * params * int64(min(x.t.MicroBatches, cores)+1),
 			Moments:   4 * float * params,
 		}
 		w := workload{rows: x.t.BatchSize / x.t.MicroBatches, length: c.Task.MaxLength, answers: 1}

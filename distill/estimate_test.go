@@ -53,7 +53,7 @@ func TestMemory(t *testing.T) {
 	c.Stage3.MicroBatches = 4
 	one, two := of(1), of(2)
 	m := one[stage3Label]
-	if m.Weights != 4*(params+studentParams) || m.Gradients != 4*5*studentParams || m.Moments != 4*4*studentParams || m.Teacher != 4*params {
+	if m.Weights != 4*(params+studentParams) || m.Gradients != 4*2*studentParams || two[stage3Label].Gradients != 4*3*studentParams || m.Moments != 4*4*studentParams || m.Teacher != 4*params {
 		t.Errorf("stage 3: %+v for %d parameters", m, params)
 	}
 	if one[fullLabel].Weights != 8*params || one[fullLabel].Teacher != 0 {

@@ -110,7 +110,7 @@ func seed() Config {
 func embeddedPreset() Config {
 	c := classification()
 	c.Model, c.Teacher = Embedded, Embedded
-	c.Task = Task{Name: Embedded, Train: Embedded, Dev: Embedded, MaxLength: 64, Overlong: data.Truncate, LengthBuckets: 2}
+	c.Task = Task{Name: Embedded, Train: Embedded, Dev: Embedded, MaxLength: 64, Overlong: data.Truncate, LengthBuckets: 4}
 	c.Corpus = Corpus{Files: []string{Embedded}, Length: 128, ReportWindows: 64}
 	c.FineTune = Training{
 		Steps: 250, BatchSize: 32, MicroBatches: 2, LearningRate: 2e-3, Schedule: "linear", Warmup: 0.05, WeightDecay: 0.01,

@@ -131,14 +131,18 @@ func (r *Run) open(resume bool) error {
 	return nil
 }
 
-// Reconfigure changes the config of a run whose folder is open, as a later stage may want; stages that are done keep
-// theirs in their training.json.
+// Reconfigure changes the config of a run whose folder is open, as a later stage may want: how the stages to come train.
+// What the models and the data are cannot change once a stage is done, since its folder would belie the config. Stages that
+// are done keep their settings in their training.json.
 func (r *Run) Reconfigure(cfg Config) error {
 	if reflect.DeepEqual(cfg, r.Config) {
 		return nil
 	}
 	if err := cfg.Validate(); err != nil {
 		return inputError{err}
+	}
+	if err := r.keepsBasis(cfg); err != nil {
+		return err
 	}
 	sources, err := newSources(cfg)
 	if err != nil {
@@ -155,6 +159,27 @@ func (r *Run) Reconfigure(cfg Config) error {
 	}
 	r.Config, r.sources = cfg, sources
 	return writeJSON(r.path(configFile), cfg)
+}
+
+// keepsBasis refuses another basis than that of the stages that are done.
+func (r *Run) keepsBasis(cfg Config) error {
+	was, is := r.Config, cfg
+	for _, c := range []*Config{&was, &is} { // what may change
+		c.Preset, c.Backend = "", ""
+		c.FineTune, c.BitNetSFT, c.Stage2, c.Stage3, c.Loss = Training{}, Training{}, Training{}, Training{}, Loss{}
+		c.EvalBatchSize, c.LogEvery, c.TernaryEvery, c.CheckpointEvery = 0, 0, 0, 0
+	}
+	if reflect.DeepEqual(was, is) {
+		return nil
+	}
+	for _, dir := range []string{teacherDir, fullDir, bitnetDir, stage1Dir, stage2Dir, studentDir} {
+		if ok, err := r.done(dir); err != nil {
+			return err
+		} else if ok {
+			return wrongInput("%s: %s was made with another model, teacher, task, corpus, student or seed than the settings now name; keep them, or start another run", r.dir, dir)
+		}
+	}
+	return nil
 }
 
 // StoredConfig reads the config of a run folder.
@@ -234,11 +259,10 @@ func (r *Run) path(elem ...string) string { return filepath.Join(append([]string
 
 // done reports whether a stage's folder is there and whole.
 func (r *Run) done(name string) (bool, error) {
-	err := atomicfile.Verify(r.path(name))
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(r.path(name)); errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	if err != nil {
+	if err := atomicfile.Verify(r.path(name)); err != nil {
 		return false, fmt.Errorf("%s is damaged: %w; remove the folder to make it again", r.path(name), err)
 	}
 	return true, nil

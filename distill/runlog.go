@@ -68,11 +68,9 @@ func (l *runLog) printf(format string, args ...any) {
 	}
 }
 
-// begin starts a stage.
-func (l *runLog) begin(label string, total int) {
-	if l.last.Stage != label {
-		l.last, l.warned = stepRecord{Stage: label}, false
-	}
+// begin starts a stage, or goes on with it from a state.
+func (l *runLog) begin(label string, total int, s trainState) {
+	l.last, l.warned = stepRecord{Stage: label, Step: s.Step, Tokens: s.Tokens, Seconds: s.Seconds}, false
 	f, ok := l.text.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return
@@ -93,7 +91,6 @@ func (l *runLog) end() {
 // resumed notes where a stage goes on.
 func (l *runLog) resumed(label string, s trainState) {
 	l.printf("%s: going on from the checkpoint at step %d", label, s.Step)
-	l.last, l.warned = stepRecord{Stage: label, Step: s.Step, Tokens: s.Tokens, Seconds: s.Seconds}, false
 	l.write(map[string]any{"stage": label, "step": s.Step, "resumed": true})
 }
 

@@ -93,7 +93,7 @@ func TestSwamped(t *testing.T) {
 		r.distilled(terms{2 + 3*ad, 1, 1, ad}, 1, 3)
 		j.log.step(r)
 	}
-	j.log.begin("Stage-3", 5)
+	j.log.begin("Stage-3", 5, trainState{})
 	for _, ad := range []float64{1, 10, 12, 1000, 2000} { // shares of 60, 93.75, 94.7, 99.9 %
 		swamped("Stage-3", ad)
 	}
@@ -101,7 +101,7 @@ func TestSwamped(t *testing.T) {
 		!strings.Contains(got[0], "loss.gamma") {
 		t.Errorf("warnings: %q", got)
 	}
-	j.log.begin("another", 5)
+	j.log.begin("another", 5, trainState{})
 	swamped("another", 2000)
 	if n := strings.Count(j.text.String(), "warning: "); n != 2 {
 		t.Errorf("%d warnings after another stage", n)

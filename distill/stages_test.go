@@ -44,9 +44,52 @@ func TestStageOrder(t *testing.T) {
 	if entries := folders(t, r.dir); slices.Contains(entries, studentDir) {
 		t.Errorf("the folder holds %v", entries)
 	}
-	damages["flipped bit in a weight"].in(t, r.path(stage1Dir))
-	if err := stage(StageConvert); err == nil || !strings.Contains(err.Error(), "damaged") || !strings.Contains(err.Error(), "remove the folder") {
-		t.Errorf("a damaged stage: %v", err)
+	for _, damage := range []string{"flipped bit in a weight", "no manifest"} {
+		damages[damage].in(t, r.path(stage1Dir))
+		if err := stage(StageConvert); err == nil || !strings.Contains(err.Error(), "damaged") || !strings.Contains(err.Error(), "remove the folder") {
+			t.Errorf("a stage with %s: %v", damage, err)
+		}
+	}
+}
+
+// A file that is gone is damage too: the stage is not made again over what is left of it.
+func TestStageLacksFile(t *testing.T) {
+	r := opened(t, smallRun(t, "model="+modelFolder(t, tinyModel(t, 1))), Options{Out: t.TempDir()})
+	if err := r.Stage1(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(r.path(stage1Dir, "tokenizer.json")); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Stage1(t.Context()); err == nil || !strings.Contains(err.Error(), "tokenizer.json") {
+		t.Errorf("without its tokenizer: %v", err)
+	}
+}
+
+// Once a stage is done, its model and data stay those of the config; how later stages train may change.
+func TestReconfigure(t *testing.T) {
+	r := opened(t, smallRun(t, "model="+modelFolder(t, tinyModel(t, 1))), Options{Out: t.TempDir()})
+	changed := func(overrides ...string) Config {
+		c := r.Config
+		if err := c.Set(overrides...); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	if err := r.Reconfigure(changed("seed=7")); err != nil {
+		t.Errorf("before any stage: %v", err)
+	}
+	if err := r.Stage1(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []string{"seed=8", "teacher=elsewhere", "student.subln=all", "task.max_length=20", "corpus.length=8", "model=elsewhere"} {
+		wrong(t, r.Reconfigure(changed(o)), stage1Dir, "start another run")
+	}
+	if err := r.Reconfigure(changed("stage3.learning_rate=0.01", "loss.gamma=3", "log_every=5")); err != nil {
+		t.Errorf("how stage 3 trains: %v", err)
+	}
+	if stored, err := StoredConfig(r.dir); err != nil || stored.Loss.Gamma != 3 || stored.Seed != 7 {
+		t.Errorf("stored: %v, gamma %g, seed %d", err, stored.Loss.Gamma, stored.Seed)
 	}
 }
 

@@ -1,8 +1,10 @@
 package distill
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 
@@ -199,30 +201,28 @@ func addPairs(both []*graph.Node) []*graph.Node {
 	return sums
 }
 
-// gradients of a batch, given as its micro-batches: losses, the global norm and the gradients, for apply.
+// gradients of a batch, given as its micro-batches: losses, the global norm and the gradients, for apply. The caller
+// releases them. At most one set of gradients more than micro-batches are computed side by side is alive at a time.
 func (s *stepper) gradients(batches []*data.Batch) (t terms, norm float64, grads []*tensors.Tensor, err error) {
 	counts := s.counts(batches)
-	outs := make([][]*tensors.Tensor, len(batches))
-	errs := make([]error, len(batches))
-	slots := make(chan struct{}, s.concurrent)
-	var wg sync.WaitGroup
-	for i, b := range batches {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			outs[i], errs[i] = s.gradient.Exec(s.inputs(b, counts)...)
-		})
-	}
-	wg.Wait()
-	for i, out := range outs {
-		if errs[i] != nil {
-			return t, 0, nil, graphError(errs[i])
+	for part := range slices.Chunk(batches, s.concurrent) {
+		outs, err := s.sideBySide(part, counts)
+		if err != nil {
+			return t, 0, nil, err
 		}
-		t.add(terms{scalar(out[0]), scalar(out[1]), scalar(out[2]), scalar(out[3])})
-		if grads == nil {
-			grads = out[4:]
-		} else if grads, err = s.sum.Call(anys(grads, out[4:])...); err != nil {
-			return t, 0, nil, graphError(err)
+		for _, out := range outs {
+			t.add(terms{scalar(out[0]), scalar(out[1]), scalar(out[2]), scalar(out[3])})
+			if grads == nil {
+				grads = out[4:]
+				continue
+			}
+			sums, err := s.sum.Call(anys(grads, out[4:])...)
+			if err != nil {
+				return t, 0, nil, graphError(err)
+			}
+			release(grads)
+			release(out)
+			grads = sums
 		}
 	}
 	n, err := s.norm.Call(anys(grads)...)
@@ -230,6 +230,25 @@ func (s *stepper) gradients(batches []*data.Batch) (t terms, norm float64, grads
 		return t, 0, nil, graphError(err)
 	}
 	return t, scalar(n[0]), grads, nil
+}
+
+// sideBySide computes losses and gradients of some micro-batches at once.
+func (s *stepper) sideBySide(batches []*data.Batch, counts []float32) ([][]*tensors.Tensor, error) {
+	outs, errs := make([][]*tensors.Tensor, len(batches)), make([]error, len(batches))
+	var wg sync.WaitGroup
+	for i, b := range batches {
+		wg.Go(func() { outs[i], errs[i] = s.gradient.Exec(s.inputs(b, counts)...) })
+	}
+	wg.Wait()
+	return outs, graphError(errors.Join(errs...))
+}
+
+// release gives the memory of tensors back at once: the garbage collector does not see what a device holds, and would let
+// gradients pile up.
+func release(list []*tensors.Tensor) {
+	for _, t := range list {
+		t.FinalizeAll() // of a tensor that is dropped anyway, an error says nothing
+	}
 }
 
 // apply updates weights and moments with gradients clipped to Training.ClipNorm.

@@ -95,6 +95,7 @@ func (c *ternaryCounter) count() ([]ternaryCount, error) {
 		return nil, graphError(err)
 	}
 	n := len(c.linears)
+	release(c.codes)
 	c.codes = outs[:n]
 	flat, err := tensors.CopyFlatData[int32](outs[n])
 	if err != nil {

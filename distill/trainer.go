@@ -85,7 +85,7 @@ func (t *trainer) run(ctx context.Context) (trainState, error) {
 		t.ternary = newTernaryCounter(t.backend, store, t.model.Config)
 	}
 	t.log.forget(t.label, t.state.Step)
-	t.log.begin(t.label, t.total)
+	t.log.begin(t.label, t.total, t.state)
 	defer t.log.end()
 	if t.evaluationDue() { // the context ended while the last step was being evaluated
 		if err := t.evaluate(ctx); err != nil {
@@ -133,6 +133,7 @@ func (t *trainer) step(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer release(grads)
 	if ctx.Err() != nil { // the update is not made: the saved state is that of the step before
 		return t.interrupted(ctx)
 	}
@@ -192,7 +193,8 @@ func (t *trainer) afterStep(ctx context.Context, losses terms, norm, rate float6
 			return err
 		}
 	}
-	if t.due(t.config.CheckpointEvery) && step < t.total {
+	// The last step is always saved: what follows, such as measuring perplexity, may be interrupted.
+	if t.due(t.config.CheckpointEvery) || step == t.total || t.state.Stopped {
 		if err := t.checkpoints.save(t.stepper.store, t.model.Config, t.state); err != nil {
 			return err
 		}

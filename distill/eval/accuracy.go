@@ -94,6 +94,9 @@ func (c *Classifier) Accuracy(ctx context.Context, e *data.Examples) (Accuracy, 
 	right := 0
 	for i, scores := range r.Scores {
 		for label, s := range scores {
+			if math.IsNaN(s) {
+				return Accuracy{}, fmt.Errorf("%s:%d: the model's log-probability is not a number; its weights have diverged", e.File, e.Line(i))
+			}
 			if s > scores[r.Predictions[i]] {
 				r.Predictions[i] = label
 			}

@@ -96,6 +96,9 @@ func (l *LanguageModel) Perplexity(ctx context.Context, c *data.Corpus) (Perplex
 		return Perplexity{}, fmt.Errorf("perplexity: the text has no token to predict")
 	}
 	r.NLL = sum / float64(r.Tokens)
+	if math.IsNaN(r.NLL) {
+		return Perplexity{}, fmt.Errorf("perplexity: the model's log-probabilities are not numbers; its weights have diverged")
+	}
 	r.Perplexity = math.Exp(r.NLL)
 	r.Seconds = time.Since(began).Seconds()
 	return r, nil
