@@ -10,14 +10,18 @@ import (
 
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
 	"github.com/bitdistill/bitdistill/distill/data"
+	"github.com/bitdistill/bitdistill/internal/backend"
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 )
 
-// lengths is the number of lengths that an evaluation pads to. Each is compiled, so that few are better than little padding.
-const lengths = 2
+// Lengths that an evaluation pads to. Where each is compiled, few are better than little padding.
+const (
+	fewLengths  = 2
+	manyLengths = 8
+)
 
 // Accuracy is the result of classifying a set of examples.
 type Accuracy struct {
@@ -73,6 +77,10 @@ func (c *Classifier) Accuracy(ctx context.Context, e *data.Examples) (Accuracy, 
 	began := time.Now()
 	if e.Len() == 0 {
 		return Accuracy{}, fmt.Errorf("%s: no examples to evaluate on", e.File)
+	}
+	lengths := fewLengths
+	if backend.Interprets(c.backend) {
+		lengths = manyLengths
 	}
 	batches, err := data.NewEvaluation(e, c.rows, lengths)
 	if err != nil {

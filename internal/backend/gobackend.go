@@ -65,10 +65,14 @@ func checkGoOptions(options string) error {
 	return nil
 }
 
+// Interprets reports whether the backend is the pure-Go one, which runs a graph operation by operation: a further shape of a
+// batch costs it nothing, while XLA compiles each for seconds.
+func Interprets(b compute.Backend) bool { return b.String() == gobackend.BackendName }
+
 // Concurrency is the number of executions of a graph that are worth running side by side. The pure-Go backend runs all but
 // matrix products on one core, so that there it is the number of cores; the others use all cores for one.
 func Concurrency(b compute.Backend) int {
-	if b.String() == gobackend.BackendName {
+	if Interprets(b) {
 		return runtime.GOMAXPROCS(0)
 	}
 	return 1
