@@ -388,4 +388,8 @@ func TestQuantizationValidate(t *testing.T) {
 			t.Errorf("%+v: error %v does not name %s", q, err, want)
 		}
 	}
+	both := bitnet.Quantization{Weights: "ternary", SubLN: "some"}.Validate()
+	if both == nil || !strings.Contains(both.Error(), "weights: ") || !strings.Contains(both.Error(), "subln: ") {
+		t.Errorf("two faults: %v", both)
+	}
 }

@@ -1,6 +1,9 @@
 package bitnet
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Weights names a quantizer of weight matrices.
 type Weights string
@@ -58,23 +61,24 @@ func Ternary(where SubLN) Quantization {
 // IsTernary reports whether the linears are BitLinears.
 func (q Quantization) IsTernary() bool { return q.Weights != FullPrecision }
 
-// Validate returns an error that names the first field that is out of range, by its JSON name.
+// Validate returns all faults at once, each with the JSON name of its field.
 func (q Quantization) Validate() error {
+	var faults []error
 	switch q.Weights {
 	case FullPrecision, AbsMean, Block, BlockPadded, Channel:
 	default:
-		return fmt.Errorf("weights: %q is not one of none, absmean, block, block_padded, channel", q.Weights)
+		faults = append(faults, fmt.Errorf("weights: %q is not one of none, absmean, block, block_padded, channel", q.Weights))
 	}
 	switch q.SubLN {
 	case SubLNNone:
 	case SubLNOutput, SubLNAll:
 		if !(q.SubLNEps > 0 && q.SubLNEps < 1) {
-			return fmt.Errorf("subln_eps: %g, want a small positive number such as 1e-8", q.SubLNEps)
+			faults = append(faults, fmt.Errorf("subln_eps: %g, want a small positive number such as 1e-8", q.SubLNEps))
 		}
 	default:
-		return fmt.Errorf("subln: %q is not one of none, output, all", q.SubLN)
+		faults = append(faults, fmt.Errorf("subln: %q is not one of none, output, all", q.SubLN))
 	}
-	return nil
+	return errors.Join(faults...)
 }
 
 // Scales is the number of scales of an [out, in] matrix.

@@ -16,7 +16,7 @@ type sources struct {
 	config Config
 	task   data.Task
 
-	base     *hf.Model
+	base     *hf.Model // config and tokenizer alone
 	examples *taskExamples
 	corpus   *corpusParts
 }
@@ -81,7 +81,7 @@ func readModel(name string, unpack func(dir string) error, read func(dir string)
 // tokenizer is the pretrained model's.
 func (s *sources) tokenizer() (*hf.Tokenizer, error) {
 	if s.base == nil {
-		m, err := s.model()
+		m, err := readModel(s.config.Model, embedded.Model, hf.Check) // without its weights
 		if err != nil {
 			return nil, err
 		}
