@@ -57,12 +57,11 @@ func (l Linear) ternaryProduct(codes, scale, w *Node) *Node {
 	wCodes, wScale := QuantizeWeights(w, l.Weights)
 	switch l.Weights {
 	case AbsMean: // [1, 1]: both scales in one pass over the output
-		return graph.Mul(matmul.Mul(codes, matmul.Transpose(wCodes)), graph.Mul(scale, wScale))
+		return graph.Mul(matmul.Mul(codes, matmul.Transpose(wCodes)), matmul.Repeat(graph.Mul(scale, wScale), l.Out))
 	case Channel: // [Out, 1]
-		y := graph.Mul(matmul.Mul(codes, matmul.Transpose(wCodes)), scale)
-		return graph.Mul(y, graph.Reshape(wScale, 1, l.Out))
+		return graph.Mul(matmul.Mul(codes, matmul.Transpose(wCodes)), matmul.Outer(scale, graph.Reshape(wScale, 1, l.Out)))
 	default: // scales change along a row: they have to go in before the sum
-		return graph.Mul(matmul.Mul(codes, matmul.Transpose(graph.Mul(wCodes, wScale))), scale)
+		return graph.Mul(matmul.Mul(codes, matmul.Transpose(graph.Mul(wCodes, wScale))), matmul.Repeat(scale, l.Out))
 	}
 }
 
@@ -73,15 +72,11 @@ func RMSNorm(scope *model.Scope, x *Node, eps float64) *Node {
 	dims := x.Shape().Dimensions
 	width := dims[len(dims)-1]
 	w := scope.WithInitializer(ones).VariableWithShape("weight", vector(width)).NodeValue(x.Graph())
-	meanSquare := graph.ReduceAndKeep(graph.Mul(x, x), graph.ReduceMean, -1)
+	rows := graph.Reshape(x, -1, width)
+	meanSquare := graph.DivScalar(matmul.RowSums(graph.Mul(rows, rows)), width)
 	rms := graph.Sqrt(graph.AddScalar(meanSquare, eps)) // graph.Rsqrt has no gradient
-	normed := graph.Mul(x, graph.Reciprocal(rms))
-	shape := make([]int, len(dims))
-	for i := range shape {
-		shape[i] = 1
-	}
-	shape[len(dims)-1] = width
-	return graph.Mul(normed, graph.Reshape(w, shape...))
+	normed := graph.Mul(rows, matmul.Outer(graph.Reciprocal(rms), graph.Reshape(w, 1, width)))
+	return graph.Reshape(normed, dims...)
 }
 
 func ones(g *graph.Graph, shape shapes.Shape) *Node { return graph.Ones(g, shape) }

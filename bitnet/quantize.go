@@ -2,7 +2,9 @@ package bitnet
 
 import (
 	"fmt"
+	"slices"
 
+	"github.com/bitdistill/bitdistill/internal/matmul"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
@@ -91,12 +93,16 @@ type Activations struct {
 // Distillation, Eq. 3: codes = round(127*x/g), g = max|x| over the last axis, at least [ScaleFloor]). Gradients pass straight through.
 // The clip at ±128 of the formula never acts, since |x| <= g.
 func Quantize(x *Node) Activations {
-	g := graph.ReduceAndKeep(graph.Abs(graph.StopGradient(x)), graph.ReduceMax, -1)
+	dims := x.Shape().Dimensions
+	width := dims[len(dims)-1]
+	rows := graph.Reshape(x, -1, width)
+	g := graph.ReduceAndKeep(graph.Abs(graph.StopGradient(rows)), graph.ReduceMax, -1)
 	g = graph.StopGradient(graph.MaxScalar(g, ScaleFloor))
-	scaled := graph.Mul(x, graph.MulScalar(graph.Reciprocal(g), activationLevels))
+	scaled := graph.Mul(rows, matmul.Repeat(graph.MulScalar(graph.Reciprocal(g), activationLevels), width))
+	perToken := append(slices.Clone(dims[:len(dims)-1]), 1)
 	return Activations{
-		Values: straightThrough(scaled, graph.Round(scaled)),
-		Scale:  graph.DivScalar(g, activationLevels),
+		Values: graph.Reshape(straightThrough(scaled, graph.Round(scaled)), dims...),
+		Scale:  graph.Reshape(graph.DivScalar(g, activationLevels), perToken...),
 	}
 }
 

@@ -25,17 +25,17 @@ import (
 //	                optimizer.safetensors  moments and step counters, by their paths in the store
 //	                state.json             everything else, see trainState
 //	                manifest.json          sizes and hashes, written last
-//	best/           the same without optimizer.safetensors
+//	best-00000050/  weights and state at the best evaluation
 //
 // A folder appears under its name only when it is whole. The newest two are kept, so that one damaged later on costs the
-// steps since the one before.
+// steps since the one before; and the best weights that any of these, or the training as it goes on, may come back to.
 type checkpoints struct {
 	dir string
 }
 
 const (
 	stepPrefix    = "step-"
-	bestName      = "best"
+	bestPrefix    = "best-"
 	weightsFile   = "model.safetensors"
 	optimizerFile = "optimizer.safetensors"
 	stateFile     = "state.json"
@@ -44,7 +44,7 @@ const (
 
 // save writes a checkpoint and removes those that are no longer needed.
 func (c *checkpoints) save(store *model.Store, cfg decoder.Config, state trainState) error {
-	name := fmt.Sprintf("%s%08d", stepPrefix, state.Step)
+	name := folderOf(stepPrefix, state.Step)
 	if err := c.clear(name); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
@@ -52,13 +52,35 @@ func (c *checkpoints) save(store *model.Store, cfg decoder.Config, state trainSt
 	if err := c.write(name, store, cfg, state, others); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
-	steps, err := c.steps()
-	if err != nil {
+	if err := c.prune(); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
-	for _, old := range steps[min(keepNewest, len(steps)):] {
+	return nil
+}
+
+func folderOf(prefix string, step int) string { return fmt.Sprintf("%s%08d", prefix, step) }
+
+// prune removes all but the newest checkpoints, and best weights that none of these names.
+func (c *checkpoints) prune() error {
+	steps, err := c.list(stepPrefix)
+	if err != nil {
+		return err
+	}
+	bests, err := c.list(bestPrefix)
+	if err != nil {
+		return err
+	}
+	kept := min(keepNewest, len(steps))
+	for _, name := range steps[:kept] {
+		var state trainState
+		if readJSON(filepath.Join(c.dir, name, stateFile), &state) != nil || state.Best == nil {
+			continue // one that is damaged is never gone on from
+		}
+		bests = slices.DeleteFunc(bests, func(b string) bool { return b == folderOf(bestPrefix, state.Best.Step) })
+	}
+	for _, old := range append(steps[kept:], bests...) {
 		if err := os.RemoveAll(filepath.Join(c.dir, old)); err != nil {
-			return fmt.Errorf("checkpoint: %w", err)
+			return err
 		}
 	}
 	return nil
@@ -67,7 +89,7 @@ func (c *checkpoints) save(store *model.Store, cfg decoder.Config, state trainSt
 // clear removes what would stand beside a new checkpoint of that name without being of use: newer ones, and one of the
 // same name that is damaged. Had they been whole, the training would have gone on from them.
 func (c *checkpoints) clear(name string) error {
-	names, err := c.steps()
+	names, err := c.list(stepPrefix)
 	if err != nil {
 		return err
 	}
@@ -82,9 +104,14 @@ func (c *checkpoints) clear(name string) error {
 	return nil
 }
 
-// saveBest keeps the weights of the best evaluation so far.
+// saveBest keeps the weights of the best evaluation so far. Those of earlier ones stay until a checkpoint is saved: a
+// training that is killed goes on from one that knows of no other.
 func (c *checkpoints) saveBest(store *model.Store, cfg decoder.Config, state trainState) error {
-	if err := c.write(bestName, store, cfg, state, nil); err != nil {
+	name := folderOf(bestPrefix, state.Step)
+	if err := os.RemoveAll(filepath.Join(c.dir, name)); err != nil {
+		return fmt.Errorf("best weights: %w", err)
+	}
+	if err := c.write(name, store, cfg, state, nil); err != nil {
 		return fmt.Errorf("best weights: %w", err)
 	}
 	return nil
@@ -121,15 +148,15 @@ func (c *checkpoints) write(name string, store *model.Store, cfg decoder.Config,
 	return d.Commit()
 }
 
-// steps are the names of the checkpoints, newest first.
-func (c *checkpoints) steps() ([]string, error) {
+// list are the names of the folders with a prefix, newest first.
+func (c *checkpoints) list(prefix string) ([]string, error) {
 	entries, err := os.ReadDir(c.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	var names []string
 	for _, e := range entries {
-		if e.IsDir() && strings.HasPrefix(e.Name(), stepPrefix) {
+		if e.IsDir() && strings.HasPrefix(e.Name(), prefix) {
 			names = append(names, e.Name())
 		}
 	}
@@ -144,7 +171,7 @@ func (c *checkpoints) load(store *model.Store, cfg decoder.Config, report func(f
 	if err := atomicfile.CleanTemp(c.dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return state, false, err
 	}
-	names, err := c.steps()
+	names, err := c.list(stepPrefix)
 	if err != nil {
 		return state, false, err
 	}
@@ -194,7 +221,7 @@ func (c *checkpoints) restore(dir string, store *model.Store, cfg decoder.Config
 
 // loadBest sets the weights of the best evaluation.
 func (c *checkpoints) loadBest(store *model.Store, cfg decoder.Config, mark bestMark) error {
-	dir := filepath.Join(c.dir, bestName)
+	dir := filepath.Join(c.dir, folderOf(bestPrefix, mark.Step))
 	if err := atomicfile.Verify(dir); err != nil {
 		return fmt.Errorf("the best weights, of step %d, are damaged: %w; remove %s to train this stage again", mark.Step, err, c.dir)
 	}

@@ -181,9 +181,10 @@ func TestDamagedBest(t *testing.T) {
 		return tr
 	}
 	interruptAt(t, begin(), 13)
-	damages["flipped bit in a weight"].in(t, filepath.Join(dir, bestName))
+	best := filepath.Join(dir, folderOf(bestPrefix, 2))
+	damages["flipped bit in a weight"].in(t, best)
 	_, err := begin().run(t.Context())
-	wantError(t, err, "best weights, of step 2", filepath.Join(dir, bestName, weightsFile), "remove "+dir)
+	wantError(t, err, "best weights, of step 2", filepath.Join(best, weightsFile), "remove "+dir)
 }
 
 // A folder that cannot be written to ends the training with an error that names it, and leaves the last checkpoint.

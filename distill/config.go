@@ -49,7 +49,7 @@ type Task struct {
 	Dev           string        `json:"dev"`            // TSV file that is reported on and used for nothing else, or "embedded"
 	MaxLength     int           `json:"max_length"`     // tokens of prompt and answer
 	Overlong      data.Overlong `json:"overlong"`       // what becomes of longer prompts: truncate, truncate-left, drop or fail
-	LengthBuckets int           `json:"length_buckets"` // number of padded lengths; each is compiled once
+	LengthBuckets int           `json:"length_buckets"` // number of lengths that batches are padded to; 0 chooses: few where each is compiled, else many
 	SelectionRows int           `json:"selection_rows"` // training rows set aside to choose the best checkpoint; 0 keeps the last one
 }
 
@@ -68,7 +68,7 @@ type Training struct {
 	Tokens TokenBudget `json:"tokens,omitempty"` // real tokens, such as "2M" or "10B"
 
 	BatchSize    int `json:"batch_size"`    // sequences per step
-	MicroBatches int `json:"micro_batches"` // parts a batch is computed in, to save memory; divides batch_size
+	MicroBatches int `json:"micro_batches"` // parts a batch is computed in, to save memory; divides batch_size; 0 chooses
 
 	LearningRate    float64 `json:"learning_rate"`
 	Schedule        string  `json:"schedule"`         // after warm-up: linear or cosine to 0, or constant
@@ -157,7 +157,7 @@ func (t Task) validate(f faults) {
 	f.check(t.Dev != "", "dev: missing; name a TSV file")
 	f.atLeast("max_length", t.MaxLength, 2)
 	f.oneOf("overlong", string(t.Overlong), string(data.Truncate), string(data.TruncateLeft), string(data.Drop), string(data.Fail))
-	f.atLeast("length_buckets", t.LengthBuckets, 1)
+	f.atLeast("length_buckets", t.LengthBuckets, 0)
 	f.atLeast("selection_rows", t.SelectionRows, 0)
 }
 
@@ -179,7 +179,7 @@ func (t Training) validate(f faults, corpus bool) {
 	f.check(t.Tokens == 0 || corpus, "tokens: only stage2 takes a budget of tokens; set steps or epochs")
 	f.check(t.Steps >= 0 && t.Epochs >= 0 && t.Tokens >= 0 && !math.IsInf(t.Epochs, 0), "steps, epochs, tokens: want a positive number")
 	f.atLeast("batch_size", t.BatchSize, 1)
-	f.atLeast("micro_batches", t.MicroBatches, 1)
+	f.atLeast("micro_batches", t.MicroBatches, 0)
 	f.check(t.MicroBatches < 1 || t.BatchSize%t.MicroBatches == 0, "micro_batches: %d does not divide batch_size %d", t.MicroBatches, t.BatchSize)
 	f.positive("learning_rate", t.LearningRate)
 	f.oneOf("schedule", t.Schedule, "linear", "cosine", "constant")

@@ -33,6 +33,7 @@ func (c Config) memory(base, student, teacher decoder.Config, cores int) []Memor
 	}{{fullLabel, base, c.FineTune}, {bitnetLabel, direct, c.BitNetSFT}, {stage2Label, student, c.Stage2}, {stage3Label, student, c.Stage3}}
 	var all []Memory
 	for _, x := range trainings {
+		x.t = x.t.inParts(2)
 		params := int64(x.model.Parameters())
 		m := Memory{
 			Stage:     x.label,

@@ -51,7 +51,7 @@ func Preset(name string) (Config, error) {
 // has no published rate.
 func classification() Config {
 	fineTune := Training{
-		Epochs: 2, BatchSize: 32, MicroBatches: 1, LearningRate: 5e-6, Schedule: "linear", Warmup: 0.05, WeightDecay: 0.1,
+		Epochs: 2, BatchSize: 32, LearningRate: 5e-6, Schedule: "linear", Warmup: 0.05, WeightDecay: 0.1,
 		Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, ClipNorm: 1, EvalEvery: 500,
 	}
 	student := fineTune
@@ -60,14 +60,14 @@ func classification() Config {
 	corpus.Epochs, corpus.Tokens, corpus.LearningRate, corpus.EvalEvery = 0, 10e9, 1e-4, 1000
 	return Config{
 		Seed: 1, Backend: "auto",
-		Task:    Task{Name: "sst2", MaxLength: 512, Overlong: data.Truncate, LengthBuckets: 4, SelectionRows: 500},
+		Task:    Task{Name: "sst2", MaxLength: 512, Overlong: data.Truncate, SelectionRows: 500},
 		Corpus:  Corpus{Length: 512, ReportWindows: 64, SelectionWindows: 64},
 		Student: bitnet.Ternary(bitnet.SubLNOutput),
 
 		FineTune: fineTune, BitNetSFT: student, Stage2: corpus, Stage3: student,
 		Loss: Loss{
 			Lambda: 10, Gamma: 1e5, Logits: loss.Logits{Tau: 5, TauSquared: true}, Positions: "all", Layer: -6,
-			Relations: loss.Relations{SplitHeads: 32, Variant: loss.L2, Normalisation: loss.Reference, Temperature: 1, Alpha: [3]float64{1, 1, 1}},
+			Relations: loss.Relations{SplitHeads: 32, Variant: loss.L2, Normalisation: loss.Reference, Temperature: 1, Alpha: loss.Alpha{1, 1, 1}},
 		},
 		EvalBatchSize: 32, LogEvery: 10, TernaryEvery: 100, CheckpointEvery: 500,
 	}
@@ -92,7 +92,7 @@ func balanced() Config {
 func balancedLoss() Loss {
 	return Loss{
 		Lambda: 1, Gamma: 20, Logits: loss.Logits{Tau: 5, TauSquared: true}, Positions: "answer", Layer: -1,
-		Relations: loss.Relations{Variant: loss.L2, Normalisation: loss.Algorithm1, Temperature: 1, Alpha: [3]float64{1, 1, 1}},
+		Relations: loss.Relations{Variant: loss.L2, Normalisation: loss.Algorithm1, Temperature: 1, Alpha: loss.Alpha{1, 1, 1}},
 	}
 }
 
@@ -110,10 +110,10 @@ func seed() Config {
 func embeddedPreset() Config {
 	c := classification()
 	c.Model, c.Teacher = Embedded, Embedded
-	c.Task = Task{Name: Embedded, Train: Embedded, Dev: Embedded, MaxLength: 64, Overlong: data.Truncate, LengthBuckets: 4}
+	c.Task = Task{Name: Embedded, Train: Embedded, Dev: Embedded, MaxLength: 64, Overlong: data.Truncate}
 	c.Corpus = Corpus{Files: []string{Embedded}, Length: 128, ReportWindows: 64}
 	c.FineTune = Training{
-		Steps: 250, BatchSize: 32, MicroBatches: 2, LearningRate: 2e-3, Schedule: "linear", Warmup: 0.05, WeightDecay: 0.01,
+		Steps: 250, BatchSize: 32, LearningRate: 2e-3, Schedule: "linear", Warmup: 0.05, WeightDecay: 0.01,
 		Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, ClipNorm: 1,
 	}
 	c.BitNetSFT = c.FineTune

@@ -48,6 +48,7 @@ type Options struct {
 //	results.json   see Results
 type Run struct {
 	Config Config
+	Plan   *Plan // of the config; nil for a run that goes on with the config it had
 
 	dir     string
 	lock    *flock.Flock
@@ -56,8 +57,8 @@ type Run struct {
 	sources *sources
 }
 
-// Open makes the run folder, or with Options.Resume opens it, and opens the backend. The config is validated first. Errors about input
-// wrap [ErrInput].
+// Open makes the run folder, or with Options.Resume opens it, and opens the backend. What a new run would stumble over later is
+// refused first, see [NewPlan]. Errors about input wrap [ErrInput].
 func Open(cfg Config, o Options) (*Run, error) {
 	r := &Run{Config: cfg, dir: o.Out, log: &runLog{text: o.Log}}
 	if o.Log == nil {
@@ -102,6 +103,11 @@ func (r *Run) open(resume bool) error {
 		return inputError{err}
 	}
 	// What may be refused comes before anything is written.
+	if !found {
+		if r.Plan, err = NewPlan(r.Config); err != nil {
+			return err
+		}
+	}
 	if r.sources, err = newSources(r.Config); err != nil {
 		return err
 	}
@@ -144,6 +150,10 @@ func (r *Run) Reconfigure(cfg Config) error {
 	if err := r.keepsBasis(cfg); err != nil {
 		return err
 	}
+	plan, err := NewPlan(cfg)
+	if err != nil {
+		return err
+	}
 	sources, err := newSources(cfg)
 	if err != nil {
 		return err
@@ -157,7 +167,7 @@ func (r *Run) Reconfigure(cfg Config) error {
 		r.choice = choice
 		r.log.printf("%s", choice.Why)
 	}
-	r.Config, r.sources = cfg, sources
+	r.Config, r.Plan, r.sources = cfg, plan, sources
 	return writeJSON(r.path(configFile), cfg)
 }
 

@@ -164,9 +164,9 @@ func (s *sources) text(ctx context.Context, log *runLog) (*corpusParts, error) {
 	if err != nil {
 		return nil, err
 	}
-	limit := int64(0)
-	if budget := int64(s.config.Stage2.Tokens); budget > 0 {
-		limit = budget + int64(c.Length*(c.ReportWindows+c.SelectionWindows))
+	limit := s.config.Stage2.corpusTokens(c.Length)
+	if limit > 0 {
+		limit += int64(c.Length * (c.ReportWindows + c.SelectionWindows))
 	}
 	all, err := data.ReadCorpus(ctx, files, tok, data.CorpusOptions{Length: c.Length, MaxTokens: limit})
 	if err != nil {

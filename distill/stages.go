@@ -1,6 +1,7 @@
 package distill
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/bitdistill/bitdistill/distill/embedded"
 	"github.com/bitdistill/bitdistill/distill/eval"
 	"github.com/bitdistill/bitdistill/distill/loss"
+	"github.com/bitdistill/bitdistill/internal/backend"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 )
@@ -43,6 +45,7 @@ type Summary struct {
 	TokensPerS   float64          `json:"tokens_per_s"`
 	Skipped      int              `json:"skipped"`
 	StoppedEarly bool             `json:"stopped_early"`
+	Backend      string           `json:"backend,omitempty"`
 	Best         *bestMark        `json:"best,omitempty"`
 	Before       *eval.Perplexity `json:"perplexity_before,omitempty"` // of stage 2
 	After        *eval.Perplexity `json:"perplexity_after,omitempty"`
@@ -188,7 +191,7 @@ func (r *Run) Stage2(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t := r.Config.Stage2
+	t := r.Config.Stage2.inParts(backend.MicroBatches(r.choice.Backend))
 	source, err := data.NewPacked(text.train, t.BatchSize/t.MicroBatches, r.Config.Seed)
 	if err != nil {
 		return inputError{err}
@@ -297,8 +300,10 @@ func (r *Run) fineTune(ctx context.Context, dir, label string, q bitnet.Quantiza
 
 // taskTrainer is a trainer on the task's examples.
 func (r *Run) taskTrainer(dir, label string, m *hf.Model, t Training, e *taskExamples) (*trainer, error) {
+	t = t.inParts(backend.MicroBatches(r.choice.Backend))
 	source, err := data.NewTraining(e.train, data.TrainingOptions{
-		Rows: t.BatchSize / t.MicroBatches, Buckets: r.Config.Task.LengthBuckets, Seed: r.Config.Seed,
+		Rows: t.BatchSize / t.MicroBatches, Run: t.MicroBatches, Seed: r.Config.Seed,
+		Buckets: cmp.Or(r.Config.Task.LengthBuckets, backend.PaddedLengths(r.choice.Backend)),
 	})
 	if err != nil {
 		return nil, inputError{err}
@@ -320,7 +325,7 @@ func (r *Run) taskTrainer(dir, label string, m *hf.Model, t Training, e *taskExa
 
 func (r *Run) trainer(dir, label string, m *hf.Model, t Training, source data.Source) *trainer {
 	return &trainer{
-		backend: r.choice.Backend, label: label, config: r.Config, training: t, model: m, source: source, log: r.log,
+		backend: r.choice.Backend, device: r.choice.Name, label: label, config: r.Config, training: t, model: m, source: source, log: r.log,
 		checkpoints: &checkpoints{dir: r.path(checkpointsDir, dir)},
 	}
 }
@@ -334,8 +339,18 @@ func (r *Run) train(ctx context.Context, tr *trainer) (Summary, error) {
 	}
 	return Summary{
 		Stage: tr.label, Training: &tr.training, Steps: state.Step, Tokens: state.Tokens, Seconds: state.Seconds,
-		TokensPerS: float64(state.Tokens) / math.Max(state.Seconds, 1e-9), Skipped: state.Skipped, StoppedEarly: state.Stopped, Best: state.Best,
+		TokensPerS: float64(state.Tokens) / math.Max(state.Seconds, 1e-9), Skipped: state.Skipped, StoppedEarly: state.Stopped, Best: state.Best, Backend: state.Backend,
 	}, nil
+}
+
+// inParts is the training with a number of micro-batches: its own, or as many of those proposed as divide the batch.
+func (t Training) inParts(proposed int) Training {
+	if t.MicroBatches == 0 {
+		for t.MicroBatches = proposed; t.BatchSize%t.MicroBatches != 0; {
+			t.MicroBatches--
+		}
+	}
+	return t
 }
 
 // totalSteps is the number of optimizer steps that a training comes to on a source of micro-batches.
@@ -351,13 +366,24 @@ func (t Training) totalSteps(source data.Source) int {
 	}
 }
 
+// corpusTokens is how much of a corpus in windows of a length a training can use; 0 is all of it.
+func (t Training) corpusTokens(length int) int64 {
+	if t.Steps > 0 {
+		return int64(t.Steps) * int64(t.BatchSize) * int64(length)
+	}
+	return int64(t.Tokens)
+}
+
 // fingerprint is what a checkpoint must agree with to be gone on from: data, their order, and the settings of the training.
+// The number of micro-batches may change, as it does with the backend.
 func (t *trainer) fingerprint() string {
+	training := t.training
+	training.MicroBatches = 0
 	settings, err := json.Marshal(struct {
 		Training Training
 		Loss     Loss
 		Model    decoder.Config
-	}{t.training, t.objective.loss, t.model.Config})
+	}{training, t.objective.loss, t.model.Config})
 	if err != nil {
 		return fmt.Sprint(err) // settings hold numbers and strings only
 	}

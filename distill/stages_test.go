@@ -26,7 +26,7 @@ func wrong(t testing.TB, err error, words ...string) {
 // Each stage says which one has to come first.
 func TestStageOrder(t *testing.T) {
 	ctx := context.Background()
-	r := opened(t, smallRun(t, "model="+modelFolder(t, tinyModel(t, 1))), Options{Out: t.TempDir()})
+	r := opened(t, smallRun(t, "model="+modelFolder(t, tinyModel(t, 1)), "teacher="), Options{Out: t.TempDir()})
 	stage := func(name string) error {
 		_, err := r.Stage(ctx, name)
 		return err
@@ -54,7 +54,7 @@ func TestStageOrder(t *testing.T) {
 
 // A file that is gone is damage too: the stage is not made again over what is left of it.
 func TestStageLacksFile(t *testing.T) {
-	r := opened(t, smallRun(t, "model="+modelFolder(t, tinyModel(t, 1))), Options{Out: t.TempDir()})
+	r := opened(t, smallRun(t, "model="+modelFolder(t, tinyModel(t, 1)), "teacher="), Options{Out: t.TempDir()})
 	if err := r.Stage1(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestStageLacksFile(t *testing.T) {
 
 // Once a stage is done, its model and data stay those of the config; how later stages train may change.
 func TestReconfigure(t *testing.T) {
-	r := opened(t, smallRun(t, "model="+modelFolder(t, tinyModel(t, 1))), Options{Out: t.TempDir()})
+	r := opened(t, smallRun(t, "model="+modelFolder(t, tinyModel(t, 1)), "teacher="), Options{Out: t.TempDir()})
 	changed := func(overrides ...string) Config {
 		c := r.Config
 		if err := c.Set(overrides...); err != nil {
@@ -130,8 +130,11 @@ func TestOpenRefuses(t *testing.T) {
 func TestTeacherRefused(t *testing.T) {
 	student := modelFolder(t, tinyModel(t, 1))
 	teacherStage := func(teacher string) error {
-		r := opened(t, smallRun(t, "model="+student, "teacher="+teacher), Options{Out: t.TempDir()})
-		return r.Teacher(context.Background())
+		r, err := Open(smallRun(t, "model="+student, "teacher="+teacher), Options{Out: t.TempDir()})
+		if err == nil {
+			r.Close()
+		}
+		return err
 	}
 	wider := tinyConfig()
 	wider.VocabSize = 520
@@ -228,7 +231,7 @@ func TestLossOptionsMatter(t *testing.T) {
 		l.Relations.SplitHeads = 4
 		change(&l)
 		s := testStepper(t, tinyStudent(t, 1, bitnet.SubLNOutput), tinyModel(t, 2), objective{answers: true, loss: l}, quick(1))
-		got, _, _, err := s.gradients(testTrainings[stage3Label](t, t.TempDir()).batches(0))
+		got, _, _, err := s.gradients(t.Context(), testTrainings[stage3Label](t, t.TempDir()).batches(0))
 		if err != nil {
 			t.Fatal(err)
 		}

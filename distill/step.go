@@ -1,6 +1,7 @@
 package distill
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -202,10 +203,15 @@ func addPairs(both []*graph.Node) []*graph.Node {
 }
 
 // gradients of a batch, given as its micro-batches: losses, the global norm and the gradients, for apply. The caller
-// releases them. At most one set of gradients more than micro-batches are computed side by side is alive at a time.
-func (s *stepper) gradients(batches []*data.Batch) (t terms, norm float64, grads []*tensors.Tensor, err error) {
+// releases them. At most one set of gradients more than micro-batches are computed side by side is alive at a time. Between
+// micro-batches it stops with the context's error when that ends.
+func (s *stepper) gradients(ctx context.Context, batches []*data.Batch) (t terms, norm float64, grads []*tensors.Tensor, err error) {
 	counts := s.counts(batches)
 	for part := range slices.Chunk(batches, s.concurrent) {
+		if err := context.Cause(ctx); err != nil {
+			release(grads)
+			return t, 0, nil, err
+		}
 		outs, err := s.sideBySide(part, counts)
 		if err != nil {
 			return t, 0, nil, err

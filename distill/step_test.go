@@ -102,7 +102,7 @@ func TestAccumulation(t *testing.T) {
 			}
 			s := testStepper(t, randomModel(t, c.student, 1), teacher, c.objective, quick(1))
 			all := unequal()
-			want, wantNorm, wantGrads, err := s.gradients([]*data.Batch{batchOf(all...)})
+			want, wantNorm, wantGrads, err := s.gradients(t.Context(), []*data.Batch{batchOf(all...)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -111,7 +111,7 @@ func TestAccumulation(t *testing.T) {
 			}
 			near(t, "total", want.Total, want.CE+c.objective.loss.Lambda*want.LD+c.objective.loss.Gamma*want.AD, 1e-6)
 			parts := []*data.Batch{batchOf(all[:1]...), batchOf(all[1:3]...), batchOf(all[3:7]...), batchOf(all[7:]...)}
-			got, norm, grads, err := s.gradients(parts)
+			got, norm, grads, err := s.gradients(t.Context(), parts)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -136,13 +136,13 @@ func TestSideBySide(t *testing.T) {
 	all := unequal()
 	parts := []*data.Batch{batchOf(all[:4]...), batchOf(all[4:]...), batchOf(all[2:3]...), batchOf(all[5:6]...)}
 	s.concurrent = 1
-	want, wantNorm, wantGrads, err := s.gradients(parts)
+	want, wantNorm, wantGrads, err := s.gradients(t.Context(), parts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 60 {
 		s.concurrent = 4
-		got, norm, grads, err := s.gradients(parts)
+		got, norm, grads, err := s.gradients(t.Context(), parts)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -117,7 +117,7 @@ func (tr trace) check(t *testing.T, name string, c traceCase, file *safetensors.
 	var first *data.Batch
 	for k, want := range c.Steps {
 		batch := traceBatch(t, file, fmt.Sprintf("%s.step%d.", name, k))
-		losses, norm, grads, err := s.gradients([]*data.Batch{batch})
+		losses, norm, grads, err := s.gradients(t.Context(), []*data.Batch{batch})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,7 +156,7 @@ func (tr trace) check(t *testing.T, name string, c traceCase, file *safetensors.
 		t.Logf("step %d: CE off by %.1g, LD %.1g, AD %.1g, gradient norm %.1g, sums of weights %.1g", k,
 			losses.CE-want.CE, losses.LD-want.LD, losses.AD-want.AD, norm-want.GradNorm, worst)
 	}
-	losses, _, _, err := s.gradients([]*data.Batch{first})
+	losses, _, _, err := s.gradients(t.Context(), []*data.Batch{first})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bitdistill/bitdistill/bitnet/hf"
@@ -24,6 +25,7 @@ var ErrInterrupted = errors.New("interrupted")
 // trainer runs the training of one stage, from the start or from its newest checkpoint.
 type trainer struct {
 	backend   compute.Backend
+	device    string // its name: go, xla:cpu, xla:cuda
 	label     string // in log lines: Teacher, FP16-SFT, BitNet-SFT, Stage-2, Stage-3
 	config    Config
 	training  Training
@@ -45,18 +47,17 @@ type trainer struct {
 // trainState is what a training is at, besides weights and moments. The order of the data is a function of seed and
 // step, so the step is the data position as well.
 type trainState struct {
-	Step      int       `json:"step"`               // optimizer steps done, skipped ones included
-	Tokens    int64     `json:"tokens"`             // real tokens seen
-	Seconds   float64   `json:"seconds"`            // spent in steps
-	Skipped   int       `json:"skipped"`            // updates skipped because of a non-finite loss or gradient
-	InARow    int       `json:"skipped_in_a_row"`   // of them, the last ones
-	Best      *bestMark `json:"best,omitempty"`     // of the evaluations on the selection split
-	Worse     int       `json:"worse"`              // evaluations since the best
-	LastLoss  float64   `json:"last_loss"`          // of the last step that was not skipped
-	Data      string    `json:"data"`               // fingerprint of the data and their order
-	Stopped   bool      `json:"stopped,omitempty"`  // ended early: no better evaluation within the patience
-	Finished  bool      `json:"finished,omitempty"` // all steps done
-	Evaluated int       `json:"evaluated"`          // step of the last evaluation
+	Step      int       `json:"step"`              // optimizer steps done, skipped ones included
+	Tokens    int64     `json:"tokens"`            // real tokens seen
+	Seconds   float64   `json:"seconds"`           // spent in steps
+	Skipped   int       `json:"skipped"`           // updates skipped because of a non-finite loss or gradient
+	InARow    int       `json:"skipped_in_a_row"`  // of them, the last ones
+	Best      *bestMark `json:"best,omitempty"`    // of the evaluations on the selection split
+	Worse     int       `json:"worse"`             // evaluations since the best
+	Data      string    `json:"data"`              // fingerprint of the data and their order
+	Stopped   bool      `json:"stopped,omitempty"` // ended early: no better evaluation within the patience
+	Evaluated int       `json:"evaluated"`         // step of the last evaluation
+	Backend   string    `json:"backend"`           // that computed the steps; all of them, if it was changed
 }
 
 // bestMark is the best evaluation so far.
@@ -74,7 +75,7 @@ func (t *trainer) run(ctx context.Context) (trainState, error) {
 	if err != nil {
 		return t.state, err
 	}
-	t.state = trainState{Data: t.fingerprint()}
+	t.state = trainState{Data: t.fingerprint(), Backend: t.device}
 	if err := t.resume(store); err != nil {
 		return t.state, err
 	}
@@ -97,7 +98,6 @@ func (t *trainer) run(ctx context.Context) (trainState, error) {
 			return t.state, err
 		}
 	}
-	t.state.Finished = true
 	return t.state, t.keepBest(store)
 }
 
@@ -129,13 +129,13 @@ func (t *trainer) step(ctx context.Context) error {
 	}
 	began := time.Now()
 	batches := t.batches(t.state.Step)
-	losses, norm, grads, err := t.stepper.gradients(batches)
-	if err != nil {
-		return err
-	}
+	losses, norm, grads, err := t.stepper.gradients(ctx, batches)
 	defer release(grads)
 	if ctx.Err() != nil { // the update is not made: the saved state is that of the step before
 		return t.interrupted(ctx)
+	}
+	if err != nil {
+		return err
 	}
 	rate := t.training.rate(t.state.Step, t.total)
 	if err := t.update(losses, norm, grads, rate); err != nil {
@@ -162,7 +162,7 @@ func (t *trainer) batches(step int) []*data.Batch {
 func (t *trainer) update(losses terms, norm float64, grads []*tensors.Tensor, rate float64) error {
 	finite := func(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 	if finite(losses.Total) && finite(norm) {
-		t.state.InARow, t.state.LastLoss = 0, losses.Total
+		t.state.InARow = 0
 		return t.stepper.apply(grads, norm, rate)
 	}
 	t.state.Skipped++
@@ -266,8 +266,12 @@ func (t *trainer) resume(store *model.Store) error {
 		return wrongInput("%s: the checkpoint at step %d was made with other data, batches or seed; restore them, or start anew in another folder",
 			t.checkpoints.dir, state.Step)
 	}
-	t.state = state
 	t.log.resumed(t.label, state)
+	if !slices.Contains(strings.Split(state.Backend, ", "), t.device) {
+		t.log.printf("warning: the steps so far were computed on backend %s, the next ones are on %s; the result equals that of neither alone", state.Backend, t.device)
+		state.Backend += ", " + t.device
+	}
+	t.state = state
 	return nil
 }
 

@@ -129,7 +129,7 @@ func TestResume(t *testing.T) {
 			if state.Seconds, wantState.Seconds = 0, 0; state != wantState {
 				t.Errorf("state %+v, want %+v", state, wantState)
 			}
-			if state.Step != testSteps || state.Tokens == 0 || !state.Finished {
+			if state.Step != testSteps || state.Tokens == 0 {
 				t.Errorf("state %+v", state)
 			}
 			logged, wantLogged := parts.steps(t), whole.steps(t)

@@ -48,6 +48,7 @@ func (f *forward) attention(layer int, x *Node) *Node {
 
 	scores := graph.Add(matmul.Mul(q, k), bias) // [n, group*queries, length]
 	peak := graph.StopGradient(graph.ReduceAndKeep(graph.StopGradient(scores), graph.ReduceMax, -1))
+	peak = graph.Reshape(matmul.Repeat(graph.Reshape(peak, -1, 1), f.length), scores.Shape().Dimensions...)
 	summed := matmul.Mul(graph.Exp(graph.Sub(scores, peak)), v)
 	values := graph.Slice(summed, graph.AxisRange(), graph.AxisRange(), graph.AxisRange(0, f.HeadDim))
 	weights := graph.Slice(summed, graph.AxisRange(), graph.AxisRange(), graph.AxisRange(f.HeadDim, f.HeadDim+1))

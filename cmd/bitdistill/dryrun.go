@@ -24,8 +24,11 @@ func (c *cli) show(p *distill.Plan) error {
 	return nil
 }
 
-// warnOfMemory says so if the training may not fit.
+// warnOfMemory says so if the training may not fit. A run that goes on as it was has no plan, and has been warned of.
 func (c *cli) warnOfMemory(p *distill.Plan) {
+	if p == nil {
+		return
+	}
 	limit, known := backend.MemoryLimit()
 	if peak := p.Peak(); known && uint64(peak.Total) > limit {
 		fmt.Fprintf(c.log, "warning: %s needs about %s of memory, this machine has %s; raise micro_batches, or lower batch_size or the lengths\n",

@@ -11,7 +11,7 @@ import (
 )
 
 func main() {
-	backend.WithFastExp()
+	backend.WithFastEnvironment()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, func() {
 		stop() // the next signal ends the program at once

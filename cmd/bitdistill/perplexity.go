@@ -10,12 +10,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Without --batch-size, as many windows are computed at once as keep their logits below logitsBytes.
-const (
-	logitsBytes = 64 << 20
-	mostWindows = 16
-)
-
 type perplexityFlags struct {
 	judgeFlags
 	length    int
@@ -47,7 +41,7 @@ Every token of a window but its first is predicted, and the mean is over all of 
 	flags.StringVar(&f.data, "data", "", "text `FILE`, also .gz, or embedded")
 	flags.IntVar(&f.length, "length", 512, "tokens of a window")
 	flags.Int64Var(&f.maxTokens, "max-tokens", 0, "only the first `N` tokens of the text")
-	flags.IntVar(&f.batchSize, "batch-size", 0, "windows computed at once (default: as fits)")
+	flags.IntVar(&f.batchSize, "batch-size", 16, "windows computed at once; fewer where their logits would take too much memory")
 	return cmd
 }
 
@@ -55,6 +49,8 @@ func (c *cli) perplexity(ctx context.Context, f *perplexityFlags) error {
 	switch {
 	case f.data == "":
 		return inputf("--data: missing; name a text file")
+	case f.batchSize == 0:
+		return inputf("--batch-size: 0, want a positive number")
 	case f.maxTokens < 0:
 		return inputf("--max-tokens: %d, want a positive number", f.maxTokens)
 	}
@@ -71,11 +67,7 @@ func (c *cli) perplexity(ctx context.Context, f *perplexityFlags) error {
 	if err != nil {
 		return readFault(ctx, err)
 	}
-	rows := f.batchSize
-	if rows == 0 {
-		rows = max(1, min(mostWindows, logitsBytes/(4*f.length*m.Config.VocabSize)))
-	}
-	judge, err := eval.NewLanguageModel(choice.Backend, m.Config, m.Store, rows)
+	judge, err := eval.NewLanguageModel(choice.Backend, m.Config, m.Store, f.batchSize)
 	if err != nil {
 		return err
 	}

@@ -76,19 +76,16 @@ func (c *cli) run(ctx context.Context, f *runFlags) error {
 	if err != nil {
 		return err
 	}
-	cfg, changed, err := f.settings(found)
+	cfg, err := f.settings(found)
 	if err != nil {
 		return err
 	}
-	if f.dryRun || changed || !found {
+	if f.dryRun {
 		plan, err := distill.NewPlan(cfg)
 		if err != nil {
 			return err
 		}
-		if f.dryRun {
-			return c.show(plan)
-		}
-		c.warnOfMemory(plan)
+		return c.show(plan)
 	}
 	r, err := distill.Open(cfg, distill.Options{Out: f.out, Resume: found, Log: c.log})
 	if err != nil {
@@ -127,6 +124,7 @@ func (c *cli) examine(f *runFlags) (found bool, err error) {
 // stages runs one stage or all.
 func (c *cli) stages(ctx context.Context, r *distill.Run, cfg distill.Config, f *runFlags) (*distill.Results, error) {
 	if f.stage == allStages {
+		c.warnOfMemory(r.Plan)
 		return r.Do(ctx)
 	}
 	folder, done, err := r.Done(f.stage)
@@ -139,6 +137,7 @@ func (c *cli) stages(ctx context.Context, r *distill.Run, cfg distill.Config, f 
 	if err := r.Reconfigure(cfg); err != nil {
 		return nil, err
 	}
+	c.warnOfMemory(r.Plan)
 	results, err := r.Stage(ctx, f.stage)
 	if err == nil && results == nil {
 		folder, _, err = r.Done(f.stage)

@@ -49,27 +49,25 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	flags.BoolVar(&f.dryRun, "dry-run", false, "show settings, sizes and memory as JSON, and make nothing")
 }
 
-// settings resolves the config of a run that is to begin, or (found) of the one in the run folder; changed says that it is
-// not as the folder has it.
-func (f *runFlags) settings(found bool) (cfg distill.Config, changed bool, err error) {
+// settings resolves the config of a run that is to begin, or (found) of the one in the run folder.
+func (f *runFlags) settings(found bool) (cfg distill.Config, err error) {
 	if !found {
 		if cfg, err = f.fresh(); err != nil {
-			return cfg, true, err
+			return cfg, err
 		}
-		return cfg, true, f.validate(cfg)
+		return cfg, f.validate(cfg)
 	}
 	stored, err := distill.StoredConfig(f.out)
 	if err != nil {
-		return cfg, false, err
+		return cfg, err
 	}
 	if cfg, err = f.further(stored); err != nil {
-		return cfg, false, err
+		return cfg, err
 	}
-	differences := stored.Differences(cfg)
-	if len(differences) > 0 && f.resume {
-		return cfg, true, refuseChanges(f.out, differences)
+	if differences := stored.Differences(cfg); len(differences) > 0 && f.resume {
+		return cfg, refuseChanges(f.out, differences)
 	}
-	return cfg, len(differences) > 0, f.validate(cfg)
+	return cfg, f.validate(cfg)
 }
 
 func refuseChanges(out string, differences []distill.Difference) error {

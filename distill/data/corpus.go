@@ -240,5 +240,5 @@ func (p *Packed) Epoch(step int) float64 {
 
 // Fingerprint is a hash of the corpus, with what decides the order of its windows.
 func (p *Packed) Fingerprint() string {
-	return fmt.Sprintf("%s rows=%d seed=%d", p.corpus.Fingerprint(), p.rows, p.seed)
+	return fmt.Sprintf("%s seed=%d", p.corpus.Fingerprint(), p.seed)
 }

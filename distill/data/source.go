@@ -79,9 +79,10 @@ func shuffled(n int, seed uint64, epoch int) ([]int32, *rand.Rand) {
 // TrainingOptions decide the batches of a task.
 type TrainingOptions struct {
 	Rows    int    // sequences in a batch
+	Run     int    // batches that belong together, and are of like lengths: they may be computed side by side; 0 is 1
 	Buckets int    // number of lengths that batches are padded to; 0 is 4
-	Group   int    // batches among which rows are sorted by length; 0 is 8, 1 does not sort
-	Seed    uint64 // decides the order
+	Group   int    // runs among which rows are sorted by length; 0 is 8, 1 does not sort
+	Seed    uint64 // decides the order, with Rows*Run
 }
 
 func (o *TrainingOptions) resolve() error {
@@ -95,7 +96,10 @@ func (o *TrainingOptions) resolve() error {
 	if o.Group < 0 {
 		faults = append(faults, fmt.Errorf("group: %d is negative", o.Group))
 	}
-	o.Buckets, o.Group = cmp.Or(o.Buckets, 4), cmp.Or(o.Group, 8)
+	if o.Run < 0 {
+		faults = append(faults, fmt.Errorf("run: %d is negative", o.Run))
+	}
+	o.Buckets, o.Group, o.Run = cmp.Or(o.Buckets, 4), cmp.Or(o.Group, 8), cmp.Or(o.Run, 1)
 	return errors.Join(faults...)
 }
 
@@ -108,8 +112,8 @@ type Training struct {
 }
 
 // NewTraining makes the training source of a task. Each epoch, every example occurs exactly once, whatever the batch
-// size: an epoch's last batch is filled up with the first rows of the next. Within groups of batches the rows are
-// sorted by length and the batches shuffled, so that little is padding; each batch has one of a few lengths.
+// size: an epoch's last run of batches is filled up with the first rows of the next. Within groups of runs the rows are
+// sorted by length and the runs shuffled, so that little is padding; each batch has one of a few lengths.
 func NewTraining(e *Examples, o TrainingOptions) (*Training, error) {
 	if err := o.resolve(); err != nil {
 		return nil, err
@@ -121,9 +125,9 @@ func NewTraining(e *Examples, o TrainingOptions) (*Training, error) {
 
 // order is the rows of an epoch in the order in which they are seen.
 func (t *Training) order(epoch int) []int32 {
-	n, rows := t.stream.n, t.options.Rows
+	n, rows := t.stream.n, t.options.Rows*t.options.Run
 	order, rng := shuffled(n, t.options.Seed, epoch)
-	// The first rows fill the previous epoch's last batch; the batches that begin in this epoch come after them.
+	// The first rows fill the previous epoch's last run; the runs that begin in this epoch come after them.
 	head := min(n, (rows-(epoch%rows)*(n%rows)%rows)%rows)
 	whole := order[head : head+(n-head)/rows*rows]
 	for group := range slices.Chunk(whole, max(rows*t.options.Group, 1)) {
@@ -134,12 +138,12 @@ func (t *Training) order(epoch int) []int32 {
 	return order
 }
 
-// byLength sorts rows by their length, cuts them into batches and shuffles the batches.
+// byLength sorts rows by their length, cuts them into runs of batches and shuffles the runs.
 func (t *Training) byLength(group []int32, rng *rand.Rand) {
 	slices.SortStableFunc(group, func(a, b int32) int {
 		return cmp.Compare(t.length(a), t.length(b))
 	})
-	rows := t.options.Rows
+	rows := t.options.Rows * t.options.Run
 	sorted := slices.Clone(group)
 	for to, from := range rng.Perm(len(group) / rows) {
 		copy(group[to*rows:], sorted[from*rows:(from+1)*rows])
@@ -174,8 +178,9 @@ func (t *Training) Epoch(step int) float64 {
 	return float64(step) * float64(t.options.Rows) / float64(t.stream.n)
 }
 
-// Fingerprint is a hash of the examples, with the options that decide their order.
+// Fingerprint is a hash of the examples, with the options that decide their order. The lengths that they are padded to are
+// not among them, nor is how runs are cut into batches.
 func (t *Training) Fingerprint() string {
-	return fmt.Sprintf("%s rows=%d buckets=%d group=%d seed=%d",
-		t.examples.Fingerprint(), t.options.Rows, t.options.Buckets, t.options.Group, t.options.Seed)
+	return fmt.Sprintf("%s rows=%d group=%d seed=%d",
+		t.examples.Fingerprint(), t.options.Rows*t.options.Run, t.options.Group, t.options.Seed)
 }

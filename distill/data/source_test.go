@@ -55,7 +55,7 @@ func TestEveryRowOncePerEpoch(t *testing.T) {
 		slices.Sort(want)
 		for _, rows := range []int{1, 2, 5, 16, 33} {
 			for _, group := range []int{1, 3, 8} {
-				source, err := NewTraining(e, TrainingOptions{Rows: rows, Group: group, Seed: 5})
+				source, err := NewTraining(e, TrainingOptions{Rows: rows, Group: group, Run: 1 + group/3, Seed: 5})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -76,6 +76,24 @@ func TestEveryRowOncePerEpoch(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestRunsAreOfLikeLengths: batches that are computed side by side should take the same time.
+func TestRunsAreOfLikeLengths(t *testing.T) {
+	e := tokenized(t, reviewTask, randomReviews(2048, 4), TokenizeOptions{MaxLength: 90})
+	apart := func(run int) (sum int) {
+		s, err := NewTraining(e, TrainingOptions{Rows: 8, Buckets: 8, Run: run, Seed: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for step := range 64 {
+			sum += max(s.Batch(2*step).Length, s.Batch(2*step+1).Length) - min(s.Batch(2*step).Length, s.Batch(2*step+1).Length)
+		}
+		return sum
+	}
+	if one, two := apart(1), apart(2); 2*two > one {
+		t.Errorf("lengths in pairs differ by %d tokens in all, unpaired by %d", two, one)
 	}
 }
 
@@ -284,8 +302,8 @@ func TestEvaluationHasEveryRowOnce(t *testing.T) {
 
 func TestSourcesRefuse(t *testing.T) {
 	e := tokenized(t, reviewTask, randomReviews(5, 1), TokenizeOptions{MaxLength: 70})
-	_, err := NewTraining(e, TrainingOptions{Rows: 0, Buckets: -1, Group: -2})
-	wantError(t, err, "batch size: 0", "buckets: -1", "group: -2")
+	_, err := NewTraining(e, TrainingOptions{Rows: 0, Buckets: -1, Group: -2, Run: -3})
+	wantError(t, err, "batch size: 0", "buckets: -1", "group: -2", "run: -3")
 	_, err = NewEvaluation(e, 0, 0)
 	wantError(t, err, "batch size: 0")
 	_, err = NewPacked(&Corpus{}, 0, 0)

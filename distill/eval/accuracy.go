@@ -17,12 +17,6 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 )
 
-// Lengths that an evaluation pads to. Where each is compiled, few are better than little padding.
-const (
-	fewLengths  = 2
-	manyLengths = 8
-)
-
 // Accuracy is the result of classifying a set of examples.
 type Accuracy struct {
 	N        int     `json:"n"`        // examples
@@ -78,11 +72,7 @@ func (c *Classifier) Accuracy(ctx context.Context, e *data.Examples) (Accuracy, 
 	if e.Len() == 0 {
 		return Accuracy{}, fmt.Errorf("%s: no examples to evaluate on", e.File)
 	}
-	lengths := fewLengths
-	if backend.Interprets(c.backend) {
-		lengths = manyLengths
-	}
-	batches, err := data.NewEvaluation(e, c.rows, lengths)
+	batches, err := data.NewEvaluation(e, c.rows, backend.PaddedLengths(c.backend))
 	if err != nil {
 		return Accuracy{}, err
 	}
@@ -126,7 +116,7 @@ func (c *Classifier) score(b *data.EvalBatch, e *data.Examples, scores [][]float
 	single := e.SingleToken()
 	candidates := firstTokens(e.Answers)
 	if !single {
-		candidates = distinct(targets)
+		candidates = distinct(e.Answers)
 	}
 	logProbs, err := c.run(b, positions, width, candidates)
 	if err != nil {
@@ -178,9 +168,9 @@ func firstTokens(answers [][]int32) []int32 {
 	return ids
 }
 
-// distinct lists the targets that occur, in ascending order.
-func distinct(targets []int32) []int32 {
-	ids := slices.DeleteFunc(slices.Clone(targets), func(t int32) bool { return t == data.NoLabel })
+// distinct lists the tokens that occur, in ascending order.
+func distinct(answers [][]int32) []int32 {
+	ids := slices.Concat(answers...)
 	slices.Sort(ids)
 	return slices.Compact(ids)
 }

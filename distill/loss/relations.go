@@ -1,6 +1,7 @@
 package loss
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -50,7 +51,23 @@ type Relations struct {
 	Variant       Variant       `json:"variant"`       // "l2", "sqrt" or "dot"
 	Normalisation Normalisation `json:"normalisation"` // "reference" or "algorithm1"
 	Temperature   float64       `json:"temperature"`   // divides the products, > 0; 1 in the paper
-	Alpha         [3]float64    `json:"alpha"`         // weights of Q, K and V, >= 0; 1 in the paper
+	Alpha         Alpha         `json:"alpha"`         // 1, 1, 1 in the paper
+}
+
+// Alpha are the weights of Q, K and V, >= 0.
+type Alpha [3]float64
+
+// UnmarshalJSON reads exactly three numbers; encoding/json would fill up and cut off in silence.
+func (a *Alpha) UnmarshalJSON(raw []byte) error {
+	var list []float64
+	if err := json.Unmarshal(raw, &list); err != nil {
+		return err
+	}
+	if len(list) != len(a) {
+		return fmt.Errorf("alpha: %d weights, want %d, of Q, K and V", len(list), len(a))
+	}
+	*a = Alpha(list)
+	return nil
 }
 
 // Validate returns all faults at once, each with the JSON name of its field.
@@ -74,7 +91,7 @@ func (r Relations) Validate() error {
 			fault("alpha: weight %g of %c, want a number that is not negative", a, "QKV"[i])
 		}
 	}
-	if r.Alpha == [3]float64{} {
+	if r.Alpha == (Alpha{}) {
 		fault("alpha: all weights are zero; set gamma to 0 to leave the relations out")
 	}
 	return errors.Join(faults...)

@@ -69,6 +69,24 @@ func checkGoOptions(options string) error {
 // batch costs it nothing, while XLA compiles each for seconds.
 func Interprets(b compute.Backend) bool { return b.String() == gobackend.BackendName }
 
+// PaddedLengths is the number of lengths worth padding batches to: where each is compiled, few are better than little
+// padding.
+func PaddedLengths(b compute.Backend) int {
+	if Interprets(b) {
+		return 16
+	}
+	return 2
+}
+
+// MicroBatches is the number of parts that a batch is best computed in where memory does not ask for more. It is the same on
+// every machine, since sums of floats depend on it.
+func MicroBatches(b compute.Backend) int {
+	if Interprets(b) {
+		return 2
+	}
+	return 1
+}
+
 // Concurrency is the number of executions of a graph that are worth running side by side. The pure-Go backend runs all but
 // matrix products on one core, so that there it is the number of cores; the others use all cores for one.
 func Concurrency(b compute.Backend) int {

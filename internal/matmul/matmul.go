@@ -5,9 +5,15 @@
 // one, the large operand too. Automatic differentiation of a product asks for exactly those other layouts. So the product here
 // carries its own gradient, written with fast products only and with transposes of the smaller operands. For XLA it is
 // a product like any other.
+//
+// On that backend a product is also the cheapest way to repeat a column over a matrix and to sum rows: its broadcasts and
+// reductions compute an index for every value.
 package matmul
 
 import (
+	"github.com/bitdistill/bitdistill/internal/backend"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 )
 
@@ -27,6 +33,31 @@ func Mul(a, b *Node) *Node {
 	})
 }
 
+// Outer is the outer product of col [n, 1] and row [1, m]: [n, m].
+func Outer(col, row *Node) *Node {
+	if !interpreted(col) {
+		return graph.Mul(col, row)
+	}
+	return Mul(col, row)
+}
+
+// Repeat puts m copies of col [n, 1] side by side: [n, m].
+func Repeat(col *Node, m int) *Node { return Outer(col, ones(col, 1, m)) }
+
+// RowSums adds up the rows of x [n, m]: [n, 1].
+func RowSums(x *Node) *Node {
+	if !interpreted(x) {
+		return graph.ReduceAndKeep(x, graph.ReduceSum, -1)
+	}
+	return Mul(x, ones(x, x.Shape().Dimensions[1], 1))
+}
+
+func interpreted(x *Node) bool { return backend.Interprets(x.Graph().Backend()) }
+
+func ones(like *Node, rows, cols int) *Node {
+	return graph.Ones(like.Graph(), shapes.Make(dtypes.Float32, rows, cols))
+}
+
 // Transpose swaps the last two axes.
 func Transpose(x *Node) *Node { return graph.Transpose(x, -2, -1) }
 
@@ -38,9 +69,16 @@ func leftTransposed(a, d *Node) *Node {
 	return Transpose(product(Transpose(d), a))
 }
 
+// lanes is the number of columns that the pure-Go kernels compute at once. One column alone takes ten times longer than all.
+const lanes = 8
+
 // product contracts the last axis of a with the one before the last of b.
 func product(a, b *Node) *Node {
 	rank := a.Rank()
+	if rank == 2 && b.Shape().Dimensions[1] == 1 && interpreted(a) {
+		wide := product(a, graph.BroadcastToDims(b, b.Shape().Dimensions[0], lanes))
+		return graph.Slice(wide, graph.AxisRange(), graph.AxisRange(0, 1))
+	}
 	batch := make([][2]int, rank-2)
 	for i := range batch {
 		batch[i] = [2]int{i, i}

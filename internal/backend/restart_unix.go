@@ -1,4 +1,4 @@
-//go:build goexperiment.simd && amd64 && unix
+//go:build unix
 
 package backend
 
@@ -6,8 +6,6 @@ import (
 	"os"
 	"syscall"
 )
-
-const mixesVectorCode = true
 
 // restart replaces the process by a new one of the same program; it returns only if that fails.
 func restart() {
