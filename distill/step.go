@@ -15,6 +15,7 @@ import (
 	engines "github.com/bitdistill/bitdistill/internal/backend"
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
@@ -84,6 +85,22 @@ func newStepper(backend compute.Backend, store *model.Store, cfg decoder.Config,
 	}
 	s.gradient.SetMaxCache(-1) // a batch has one of the source's few lengths; never refuse one
 	return s, nil
+}
+
+// compile compiles the gradient for batches of other lengths side by side, where that takes seconds for each and would else be
+// done one after the other, when the first batch of a length comes.
+func (s *stepper) compile(batches []*data.Batch) error {
+	errs := make([]error, len(batches))
+	var wg sync.WaitGroup
+	for i, b := range batches {
+		var in []shapes.Shape
+		for _, x := range s.inputs(b, s.counts(batches)) {
+			in = append(in, x.(*tensors.Tensor).Shape())
+		}
+		wg.Go(func() { _, errs[i] = s.gradient.Compile(in...) })
+	}
+	wg.Wait()
+	return graphError(errors.Join(errs...))
 }
 
 // gradientGraph takes ids, mask, positions, targets and counts (see inputs) and returns the four losses and the

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bitdistill/bitdistill/bitnet/hf"
 	"github.com/bitdistill/bitdistill/distill/data"
+	"github.com/bitdistill/bitdistill/internal/backend"
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
@@ -93,6 +94,11 @@ func (t *trainer) run(ctx context.Context) (trainState, error) {
 			return t.state, err
 		}
 	}
+	if !backend.Interprets(t.backend) {
+		if err := t.stepper.compile(t.ofEachLength()); err != nil {
+			return t.state, err
+		}
+	}
 	for t.state.Step < t.total && !t.state.Stopped {
 		if err := t.step(ctx); err != nil {
 			return t.state, err
@@ -156,6 +162,19 @@ func (t *trainer) batches(step int) []*data.Batch {
 		batches[i] = t.source.Batch(step*len(batches) + i)
 	}
 	return batches
+}
+
+// ofEachLength is the first batch to come of each length.
+func (t *trainer) ofEachLength() []*data.Batch {
+	var first []*data.Batch
+	missing := t.source.Lengths()
+	for i := t.state.Step * t.training.MicroBatches; i < t.total*t.training.MicroBatches && len(missing) > 0; i++ {
+		b := t.source.Batch(i)
+		if at := slices.Index(missing, b.Length); at >= 0 {
+			first, missing = append(first, b), slices.Delete(missing, at, at+1)
+		}
+	}
+	return first
 }
 
 // update applies the gradients, or skips them when loss or gradient is not finite.
