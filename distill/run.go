@@ -28,9 +28,10 @@ const (
 
 // Options say where and how a run happens. They do not change its result.
 type Options struct {
-	Out    string    // run folder
-	Resume bool      // Out holds a run that is to go on, under the config it has there
-	Log    io.Writer // gets a line for everything that happens; nil for none. A terminal gets a progress bar too
+	Out    string     // run folder
+	Resume bool       // Out holds a run that is to go on, under the config it has there
+	Log    io.Writer  // gets a line for everything that happens; nil for none. A terminal gets a progress bar too
+	OnStep func(Step) // is called after every logged training step, and should return soon; may be nil
 }
 
 // Run is a run folder with its config. The stages are methods; each leaves a folder that the next one, and any other tool
@@ -60,7 +61,7 @@ type Run struct {
 // Open makes the run folder, or with Options.Resume opens it, and opens the backend. What a new run would stumble over later is
 // refused first, see [NewPlan]. Errors about input wrap [ErrInput].
 func Open(cfg Config, o Options) (*Run, error) {
-	r := &Run{Config: cfg, dir: o.Out, log: &runLog{text: o.Log}}
+	r := &Run{Config: cfg, dir: o.Out, log: &runLog{text: o.Log, observe: o.OnStep}}
 	if o.Log == nil {
 		r.log.text = io.Discard
 	}

@@ -163,6 +163,7 @@ func checkResults(t *testing.T, r *Run, results *Results) {
 	if len(results.Rows) != 3 || results.Environment.Backend != "go" || results.Config.Seed != r.Config.Seed {
 		t.Fatalf("results: %s", raw)
 	}
+	checkMetrics(t, r)
 	for i, name := range []string{"FP16-SFT", "BitNet-SFT", "BitDistill"} {
 		row := results.Rows[i]
 		if row.Name != name || row.N != 11 || row.Accuracy < 0 || row.Accuracy > 1 || row.Seconds <= 0 || row.TrainTokensPer <= 0 {
@@ -290,4 +291,48 @@ func TestRunInterrupted(t *testing.T) {
 			t.Errorf("stage 2: %+v, want %+v", results.Stage2, want.Stage2)
 		}
 	}
+}
+
+// checkMetrics: metrics.jsonl tells every step of every stage and where the ternary weights stand.
+func checkMetrics(t *testing.T, r *Run) {
+	t.Helper()
+	m, err := ReadMetrics(r.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := map[string]int{}
+	for _, s := range m.Steps {
+		steps[s.Stage]++
+		if s.Step != steps[s.Stage] || s.Loss <= 0 || s.Tokens <= 0 {
+			t.Errorf("step %d of %s: %+v", steps[s.Stage], s.Stage, s)
+		}
+	}
+	for stage, training := range map[string]Training{bitnetLabel: r.Config.BitNetSFT, stage2Label: r.Config.Stage2, stage3Label: r.Config.Stage3} {
+		if steps[stage] != training.totalSteps(nil) {
+			t.Errorf("%d steps of %s, want %d", steps[stage], stage, training.totalSteps(nil))
+		}
+	}
+	for _, c := range m.Ternary {
+		if len(c.Linears) == 0 {
+			t.Errorf("no linears at step %d of %s", c.Step, c.Stage)
+		}
+		for _, l := range c.Linears {
+			sum := 0
+			for _, n := range l.Latent {
+				sum += n
+			}
+			if len(l.Latent) != LatentBins || sum != l.Minus+l.Zero+l.Plus || l.Scale <= 0 {
+				t.Errorf("%s at step %d of %s: %+v", l.Name, c.Step, c.Stage, l)
+			}
+		}
+	}
+	if len(m.Ternary) == 0 {
+		t.Error("no counts of ternary weights")
+	}
+	broken := t.TempDir()
+	if err := os.WriteFile(filepath.Join(broken, metricsFile), []byte("{\"steps\":3,\"step\":1}\n{]\n{\"steps\""), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	_, err = ReadMetrics(broken)
+	wrong(t, err, metricsFile+":2")
 }

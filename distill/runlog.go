@@ -15,31 +15,8 @@ import (
 // swamped is the weighted share of the loss above which a term drowns the others.
 const swamped = 0.95
 
-// stepRecord is a line of metrics.jsonl about one training step.
-type stepRecord struct {
-	Stage        string  `json:"stage"`
-	Step         int     `json:"step"`
-	Steps        int     `json:"steps"`
-	Epoch        float64 `json:"epoch"`
-	Loss         float64 `json:"loss"` // what is minimised
-	CE           float64 `json:"ce,omitempty"`
-	LD           float64 `json:"ld,omitempty"`
-	AD           float64 `json:"ad,omitempty"`
-	ShareCE      float64 `json:"share_ce,omitempty"` // CE / loss
-	ShareLD      float64 `json:"share_ld,omitempty"` // lambda*LD / loss
-	ShareAD      float64 `json:"share_ad,omitempty"` // gamma*AD / loss
-	LearningRate float64 `json:"learning_rate"`
-	GradientNorm float64 `json:"gradient_norm"` // before clipping
-	Tokens       int64   `json:"tokens"`        // real tokens so far
-	Seconds      float64 `json:"seconds"`       // in steps so far
-	TokensPerS   float64 `json:"tokens_per_s"`  // since the last record
-	Skipped      int     `json:"skipped"`
-
-	distils bool
-}
-
 // distilled adds the terms of stage 3 and their weighted shares.
-func (r *stepRecord) distilled(t terms, lambda, gamma float64) {
+func (r *Step) distilled(t terms, lambda, gamma float64) {
 	r.distils, r.CE, r.LD, r.AD = true, t.CE, t.LD, t.AD
 	if t.Total > 0 {
 		r.ShareCE, r.ShareLD, r.ShareAD = t.CE/t.Total, lambda*t.LD/t.Total, gamma*t.AD/t.Total
@@ -51,8 +28,9 @@ type runLog struct {
 	text    io.Writer
 	metrics *metrics                 // nil for none
 	bar     *progressbar.ProgressBar // in a terminal only
+	observe func(Step)               // of every logged step; may be nil
 
-	last   stepRecord // of this stage
+	last   Step // of this stage
 	warned bool
 	err    error // of the first failed write to metrics.jsonl; ends the training
 }
@@ -70,7 +48,7 @@ func (l *runLog) printf(format string, args ...any) {
 
 // begin starts a stage, or goes on with it from a state.
 func (l *runLog) begin(label string, total int, s trainState) {
-	l.last, l.warned = stepRecord{Stage: label, Step: s.Step, Tokens: s.Tokens, Seconds: s.Seconds}, false
+	l.last, l.warned = Step{Stage: label, Step: s.Step, Tokens: s.Tokens, Seconds: s.Seconds}, false
 	f, ok := l.text.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return
@@ -95,7 +73,7 @@ func (l *runLog) resumed(label string, s trainState) {
 }
 
 // step logs a training step.
-func (l *runLog) step(r stepRecord) {
+func (l *runLog) step(r Step) {
 	seconds := r.Seconds - l.last.Seconds
 	r.TokensPerS = float64(r.Tokens-l.last.Tokens) / math.Max(seconds, 1e-9)
 	left := time.Duration(seconds / float64(max(1, r.Step-l.last.Step)) * float64(r.Steps-r.Step) * float64(time.Second))
@@ -106,10 +84,13 @@ func (l *runLog) step(r stepRecord) {
 	l.printf("%s", r.line(left))
 	l.write(r)
 	l.warnIfSwamped(r)
+	if l.observe != nil {
+		l.observe(r)
+	}
 }
 
 // line is the log line of a step; scripts look for how it begins.
-func (r stepRecord) line(left time.Duration) string {
+func (r Step) line(left time.Duration) string {
 	terms := fmt.Sprintf("Loss=%.4f", r.Loss)
 	if r.distils {
 		terms = fmt.Sprintf("Total=%.4f, CE=%.4f, LD=%.4f, AD=%.4f", r.Loss, r.CE, r.LD, r.AD)
@@ -125,7 +106,7 @@ func (r stepRecord) line(left time.Duration) string {
 		r.Stage, r.Step, terms, shares, r.LearningRate, r.GradientNorm, r.TokensPerS, left.Round(time.Second))
 }
 
-func (l *runLog) warnIfSwamped(r stepRecord) {
+func (l *runLog) warnIfSwamped(r Step) {
 	if !r.distils || l.warned {
 		return
 	}
@@ -140,12 +121,12 @@ func (l *runLog) warnIfSwamped(r stepRecord) {
 // evaluation logs a score on the selection split.
 func (l *runLog) evaluation(label string, step int, score float64, best bestMark) {
 	l.printf("%s Step %d: selection score %.4f (best %.4f at step %d)", label, step, score, best.Score, best.Step)
-	l.write(map[string]any{"stage": label, "step": step, "selection_score": score, "best_step": best.Step, "best_score": best.Score})
+	l.write(Selection{label, step, score, best.Step, best.Score})
 }
 
 // ternary logs how the ternary weights are distributed, and how many changed since the last time.
-func (l *runLog) ternary(label string, step int, counts []ternaryCount) {
-	var sum ternaryCount
+func (l *runLog) ternary(label string, step int, counts []Ternary) {
+	var sum Ternary
 	for _, c := range counts {
 		sum.add(c)
 	}
@@ -155,7 +136,7 @@ func (l *runLog) ternary(label string, step int, counts []ternaryCount) {
 		flipped = fmt.Sprintf(", %.2f %% flipped", 100*sum.flipShare())
 	}
 	l.printf("%s Step %d: ternary weights -1: %.1f %%, 0: %.1f %%, 1: %.1f %%%s", label, step, 100*minus, 100*zero, 100*plus, flipped)
-	l.write(map[string]any{"stage": label, "step": step, "ternary": counts})
+	l.write(TernaryCount{label, step, counts})
 }
 
 // write appends an object to metrics.jsonl.

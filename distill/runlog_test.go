@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,8 +17,8 @@ import (
 
 // Log lines begin exactly as scripts expect them, and end with rate, norm, speed and time left.
 func TestLines(t *testing.T) {
-	at := func(stage string, change func(*stepRecord)) string {
-		r := stepRecord{Stage: stage, Step: 100, Steps: 400, Loss: 2.34512, LearningRate: 2e-3, GradientNorm: 1.2344, Tokens: 200_000_000, TokensPerS: 3021.4}
+	at := func(stage string, change func(*Step)) string {
+		r := Step{Stage: stage, Step: 100, Steps: 400, Loss: 2.34512, LearningRate: 2e-3, GradientNorm: 1.2344, Tokens: 200_000_000, TokensPerS: 3021.4}
 		if change != nil {
 			change(&r)
 		}
@@ -26,17 +27,17 @@ func TestLines(t *testing.T) {
 	tail := ", lr 2.00e-03, gradient 1.234, 3021 tokens/s, 12m34s left"
 	for _, c := range []struct{ got, want string }{
 		{at("Stage-2", nil), "Stage-2 Step 100: Loss=2.3451, Tokens=0.20B" + tail},
-		{at("Stage-2", func(r *stepRecord) { r.Tokens = 2_345_678 }), "Stage-2 Step 100: Loss=2.3451, Tokens=2.35M" + tail},
-		{at("Stage-2", func(r *stepRecord) { r.Tokens = 12_300 }), "Stage-2 Step 100: Loss=2.3451, Tokens=12.30K" + tail},
+		{at("Stage-2", func(r *Step) { r.Tokens = 2_345_678 }), "Stage-2 Step 100: Loss=2.3451, Tokens=2.35M" + tail},
+		{at("Stage-2", func(r *Step) { r.Tokens = 12_300 }), "Stage-2 Step 100: Loss=2.3451, Tokens=12.30K" + tail},
 		{at("BitNet-SFT", nil), "BitNet-SFT Step 100: Loss=2.3451" + tail},
-		{at("Stage-3", func(r *stepRecord) { r.distilled(terms{3.4567, 2.1234, 0.09876, 0.03456}, 10, 10) }),
+		{at("Stage-3", func(r *Step) { r.distilled(terms{3.4567, 2.1234, 0.09876, 0.03456}, 10, 10) }),
 			"Stage-3 Step 100: Total=2.3451, CE=2.1234, LD=0.0988, AD=0.0346, shares 61/29/10 %" + tail},
 	} {
 		if c.got != c.want {
 			t.Errorf("got  %s\nwant %s", c.got, c.want)
 		}
 	}
-	r := stepRecord{Stage: "Stage-3", Step: 100, Loss: 3.4567}
+	r := Step{Stage: "Stage-3", Step: 100, Loss: 3.4567}
 	r.distilled(terms{3.4567, 2.1234, 0.9876, 0.3456}, 1, 1)
 	if want := "Stage-3 Step 100: Total=3.4567, CE=2.1234, LD=0.9876, AD=0.3456, "; !strings.HasPrefix(r.line(0), want) {
 		t.Errorf("got %s\nwant %s...", r.line(0), want)
@@ -89,7 +90,7 @@ func TestMetrics(t *testing.T) {
 func TestSwamped(t *testing.T) {
 	j := newJournal(t)
 	swamped := func(stage string, ad float64) {
-		r := stepRecord{Stage: stage}
+		r := Step{Stage: stage}
 		r.distilled(terms{2 + 3*ad, 1, 1, ad}, 1, 3)
 		j.log.step(r)
 	}
@@ -166,26 +167,64 @@ func TestTernaryCounts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		after := ternaryCodes(t, cfg, weights(t, cfg, m.Store))
+		now := weights(t, cfg, m.Store)
+		after := ternaryCodes(t, cfg, now)
 		if len(first) != len(before) || len(before) != 14 {
 			t.Fatalf("%d linears counted, want %d", len(first), len(before))
 		}
 		for i, c := range first {
 			want := countOf(before[c.Name], nil)
 			want.Name = c.Name
-			if c != want {
-				t.Errorf("%s: %+v, want %+v", kind, c, want)
-			}
+			sameCounts(t, string(kind), c, want)
 			want = countOf(after[c.Name], before[c.Name])
 			want.Name, want.Compared = c.Name, true
-			if second[i] != want {
-				t.Errorf("%s: later %+v, want %+v", kind, second[i], want)
+			sameCounts(t, string(kind)+", later", second[i], want)
+			scale, latent := latentBins(now[c.Name], rowLength(cfg, kind, c.Name))
+			if math.Abs(second[i].Scale-scale) > 1e-6*scale || !slices.Equal(second[i].Latent, latent) {
+				t.Errorf("%s: scale %g and bins %v, want %g and %v", c.Name, second[i].Scale, second[i].Latent, scale, latent)
 			}
 			if changed := c.Name == "model.layers.1.mlp.up_proj.weight"; (second[i].Flipped > 0) != changed {
 				t.Errorf("%s: %d flipped", c.Name, second[i].Flipped)
 			}
 		}
 	}
+}
+
+func sameCounts(t *testing.T, what string, got, want Ternary) {
+	t.Helper()
+	got.Scale, got.Latent = 0, nil
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s: %+v, want %+v", what, got, want)
+	}
+}
+
+// rowLength is the number of weights that share a scale.
+func rowLength(cfg decoder.Config, kind bitnet.Weights, name string) int {
+	for _, tensor := range cfg.Tensors() {
+		if tensor.Name == name && kind == bitnet.Channel {
+			return tensor.Dims[1]
+		} else if tensor.Name == name {
+			return tensor.Size()
+		}
+	}
+	return 0
+}
+
+// latentBins counts w/Δ in bins a tenth wide around 0, and gives the mean Δ.
+func latentBins(w []float32, run int) (scale float64, bins []int) {
+	bins = make([]int, 60)
+	for start := 0; start < len(w); start += run {
+		sum := 0.0
+		for _, x := range w[start : start+run] {
+			sum += math.Abs(float64(x))
+		}
+		d := sum / float64(run)
+		scale += d * float64(run) / float64(len(w))
+		for _, x := range w[start : start+run] {
+			bins[min(59, max(0, int(math.Floor(float64(x)/d*10+30))))]++
+		}
+	}
+	return scale, bins
 }
 
 // ternaryCodes are round(w / mean|w|) clipped to -1, 0, 1, of the absmean and channel quantizers, in float64.
@@ -210,7 +249,7 @@ func ternaryCodes(t *testing.T, cfg decoder.Config, all map[string][]float32) ma
 	return codes
 }
 
-func countOf(codes, before []int) (c ternaryCount) {
+func countOf(codes, before []int) (c Ternary) {
 	for i, code := range codes {
 		switch code {
 		case -1:

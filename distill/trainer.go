@@ -295,8 +295,8 @@ func (t *trainer) resume(store *model.Store) error {
 }
 
 // record is a step as the log and metrics.jsonl have it.
-func (t *trainer) record(losses terms, norm, rate float64) stepRecord {
-	r := stepRecord{
+func (t *trainer) record(losses terms, norm, rate float64) Step {
+	r := Step{
 		Stage: t.label, Step: t.state.Step, Steps: t.total, Epoch: t.source.Epoch(t.state.Step * t.training.MicroBatches),
 		Loss: losses.Total, LearningRate: rate, GradientNorm: norm, Tokens: t.state.Tokens, Seconds: t.state.Seconds, Skipped: t.state.Skipped,
 	}
