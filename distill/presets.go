@@ -17,7 +17,7 @@ var presets = []struct {
 	name, about string
 	config      func() Config
 }{
-	{"embedded", "the model, task and corpus in the binary, in some ten minutes", embeddedPreset},
+	{"embedded", "the model, task and corpus in the binary, in some eight minutes", embeddedPreset},
 	{"embedded-long", "the same with the time it needs", embeddedLongPreset},
 	{"classification", "the paper's settings for classification (lambda 10, gamma 1e5)", classification},
 	{"summarization", "the paper's settings for summarization (lambda 1, gamma 1e3)", summarization},

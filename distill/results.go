@@ -110,6 +110,7 @@ func (r *Run) evaluateRow(ctx context.Context, name string, dirs []string) (Row,
 	if err != nil {
 		return Row{}, err
 	}
+	judge.Progress = r.log.progress(name + ": evaluation")
 	a, err := judge.Accuracy(ctx, examples.dev)
 	if err != nil {
 		return Row{}, err

@@ -47,6 +47,7 @@ type Options struct {
 //	checkpoints/   of stages that are not done
 //	metrics.jsonl  one object for each logged step
 //	results.json   see Results
+//	report.html    a page about all of it; written by the command, see package report
 type Run struct {
 	Config Config
 	Plan   *Plan // of the config; nil for a run that goes on with the config it had

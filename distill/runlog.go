@@ -46,6 +46,24 @@ func (l *runLog) printf(format string, args ...any) {
 	}
 }
 
+// progressEvery is the time between lines about something that is computed without steps.
+const progressEvery = 5 * time.Second
+
+// progress returns a function to be told how many batches are done; from time to time it logs that.
+func (l *runLog) progress(what string) func(done, total int) {
+	began := time.Now()
+	shown := began
+	return func(done, total int) {
+		now := time.Now()
+		if now.Sub(shown) < progressEvery {
+			return
+		}
+		shown = now
+		left := now.Sub(began) * time.Duration(total-done) / time.Duration(done)
+		l.printf("%s: %d of %d batches, %s left", what, done, total, left.Round(time.Second))
+	}
+}
+
 // begin starts a stage, or goes on with it from a state.
 func (l *runLog) begin(label string, total int, s trainState) {
 	l.last, l.warned = Step{Stage: label, Step: s.Step, Tokens: s.Tokens, Seconds: s.Seconds}, false

@@ -187,6 +187,7 @@ func (r *Run) Stage2(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	judge.Progress = r.log.progress(stage2Label + ": perplexity")
 	before, err := judge.Perplexity(ctx, text.report)
 	if err != nil {
 		return err
@@ -207,6 +208,7 @@ func (r *Run) Stage2(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	judge.Progress = r.log.progress(stage2Label + ": perplexity")
 	after, err := judge.Perplexity(ctx, text.report)
 	if err != nil {
 		return err

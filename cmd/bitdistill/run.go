@@ -95,7 +95,11 @@ func (c *cli) run(ctx context.Context, f *runFlags) error {
 	if err = errors.Join(err, r.Close()); err != nil {
 		return f.withAdvice(err)
 	}
-	return c.writeResults(results, f.json)
+	if err := c.writeResults(results, f.json); err != nil {
+		return err
+	}
+	c.reportOn(ctx, f.out, results)
+	return nil
 }
 
 // examine checks the flags against what the run folder holds, and reports whether it holds a run.

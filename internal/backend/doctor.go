@@ -162,7 +162,6 @@ func Modules() []Module {
 		{Path: "github.com/gomlx/gomlx"},
 		{Path: "github.com/gomlx/compute"},
 		{Path: "github.com/gomlx/go-xla"},
-		{Path: "github.com/gomlx/go-huggingface"},
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
