@@ -175,13 +175,15 @@ func (t Training) validate(f faults, corpus bool) {
 			set++
 		}
 	}
-	f.check(set == 1, "steps, epochs, tokens: %d of them are set, want exactly one", set)
+	f.check(set == 1, "steps, epochs, tokens: %d, %g and %d; want exactly one that is not 0", t.Steps, t.Epochs, t.Tokens)
+	f.check(t.Steps <= math.MaxInt32, "steps: %d, want at most %d", t.Steps, math.MaxInt32)
 	f.check(t.Tokens == 0 || corpus, "tokens: only stage2 takes a budget of tokens; set steps or epochs")
 	f.check(t.Steps >= 0 && t.Epochs >= 0 && t.Tokens >= 0 && !math.IsInf(t.Epochs, 0), "steps, epochs, tokens: want a positive number")
 	f.atLeast("batch_size", t.BatchSize, 1)
 	f.atLeast("micro_batches", t.MicroBatches, 0)
 	f.check(t.MicroBatches < 1 || t.BatchSize%t.MicroBatches == 0, "micro_batches: %d does not divide batch_size %d", t.MicroBatches, t.BatchSize)
 	f.positive("learning_rate", t.LearningRate)
+	f.check(t.LearningRate <= 1, "learning_rate: %g, want at most 1", t.LearningRate)
 	f.oneOf("schedule", t.Schedule, "linear", "cosine", "constant")
 	f.within("warmup", t.Warmup, 0, 1)
 	f.within("weight_decay", t.WeightDecay, 0, math.MaxFloat32)

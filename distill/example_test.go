@@ -21,20 +21,22 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	table, text := filepath.Join(dir, "reviews.tsv"), filepath.Join(dir, "stories.txt")
-	rows := "sentence\tlabel\n" + strings.Repeat("the day was long and the dog was sad\t0\nthe sun was out and we liked the park\t1\n", 8)
-	if err := os.WriteFile(table, []byte(rows), 0o666); err != nil {
-		log.Fatal(err)
-	}
-	if err := os.WriteFile(text, []byte(strings.Repeat("Once upon a time there was a little dog. ", 40)), 0o666); err != nil {
-		log.Fatal(err)
+	train, dev, text := filepath.Join(dir, "train.tsv"), filepath.Join(dir, "dev.tsv"), filepath.Join(dir, "stories.txt")
+	for path, content := range map[string]string{
+		train: "sentence\tlabel\n" + strings.Repeat("the day was long and the dog was sad\t0\nthe sun was out and we liked the park\t1\n", 8),
+		dev:   "sentence\tlabel\n" + strings.Repeat("the dog was old and slow\t0\nthe cat was kind and warm\t1\n", 8),
+		text:  strings.Repeat("Once upon a time there was a little dog. ", 40),
+	} {
+		if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
+			log.Fatal(err)
+		}
 	}
 
 	cfg, err := distill.Preset("embedded")
 	if err != nil {
 		log.Fatal(err)
 	}
-	cfg.Task.Train, cfg.Task.Dev, cfg.Corpus.Files = table, table, []string{text}
+	cfg.Task.Train, cfg.Task.Dev, cfg.Corpus.Files = train, dev, []string{text}
 	err = cfg.Set("backend=go", "corpus.length=32", "corpus.report_windows=2", "fine_tune.steps=2", "bitnet_sft.steps=2", "stage2.steps=2",
 		"stage3.steps=2", "stage2.batch_size=4", "stage3.batch_size=4", "fine_tune.batch_size=4", "bitnet_sft.batch_size=4")
 	if err != nil {
@@ -64,7 +66,7 @@ func ExampleConfig_Validate() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := cfg.Set("stage2.steps=0", "stage2.tokens=2M", "loss.positions=some", "stage3.micro_batches=5"); err != nil {
+	if err := cfg.Set("stage2.tokens=2M", "loss.positions=some", "stage3.micro_batches=5"); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(cfg.Validate())

@@ -2,12 +2,14 @@ package distill
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -52,28 +54,56 @@ func (c *Config) Set(overrides ...string) error {
 	return nil
 }
 
+// lengths are the ways to say how long a training is. Setting one of them unsets the others.
+var lengths = []string{"steps", "epochs", "tokens"}
+
 // set nests the value under its keys and decodes that over the config. Whether the text is JSON or plain is decided by
 // trying the one first, since only the field's type can tell.
 func (c *Config) set(keys []string, value string) error {
-	var err error
+	last := len(keys) - 1
+	if last == 1 && slices.Contains(lengths, keys[last]) && value != "0" {
+		for _, other := range lengths {
+			if other != keys[last] {
+				if err := c.set([]string{keys[0], other}, "0"); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	var first error
 	for _, literal := range []string{value, quoted(value)} {
 		if !json.Valid([]byte(literal)) {
 			continue
 		}
 		patch := literal
-		for i := len(keys) - 1; i >= 0; i-- {
+		for i := last; i >= 0; i-- {
 			patch = "{" + quoted(keys[i]) + ":" + patch + "}"
 		}
 		changed := c.clone()
-		if err = decodeStrictly([]byte(patch), &changed); err == nil {
+		err := decodeStrictly([]byte(patch), &changed)
+		if err == nil {
 			*c = changed
 			return nil
 		}
 		if strings.Contains(err.Error(), "unknown field") {
-			return fmt.Errorf("no such setting; %w", err)
+			return fmt.Errorf("no such setting; --dry-run lists them all")
 		}
+		first = cmp.Or(first, err)
 	}
-	return err
+	return plainly(first)
+}
+
+// plainly says what a JSON value should have been without words of Go.
+func plainly(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	want := map[reflect.Kind]string{
+		reflect.Int: "a whole number", reflect.Int64: "a whole number", reflect.Uint64: "a whole number, not negative", reflect.Float64: "a number",
+		reflect.String: "text", reflect.Slice: "a list", reflect.Array: "a list", reflect.Struct: "an object", reflect.Bool: "true or false",
+	}[wrong.Type.Kind()]
+	return fmt.Errorf("%s: want %s, not %s", wrong.Field, cmp.Or(want, wrong.Type.String()), wrong.Value)
 }
 
 // clone copies what decoding into the config would change in place.
@@ -153,8 +183,11 @@ func jsonError(path string, raw []byte, err error) error {
 	case errors.As(err, &kind):
 		offset = kind.Offset
 	}
-	if offset < 0 || offset > int64(len(raw)) {
-		return fmt.Errorf("%s: %w", path, err)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = errors.New("is empty or cut off")
 	}
-	return fmt.Errorf("%s:%d: %w", path, 1+bytes.Count(raw[:offset], []byte("\n")), err)
+	if offset < 0 || offset > int64(len(raw)) {
+		return fmt.Errorf("%s: %w", path, plainly(err))
+	}
+	return fmt.Errorf("%s:%d: %w", path, 1+bytes.Count(raw[:offset], []byte("\n")), plainly(err))
 }

@@ -1,7 +1,9 @@
 package distill
 
 import (
+	"context"
 	"fmt"
+	"os"
 	"runtime"
 
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
@@ -72,7 +74,7 @@ func NewPlan(cfg Config) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.checkFiles(); err != nil {
+	if err := s.checkFiles(base.Tokenizer); err != nil {
 		return nil, err
 	}
 	p := &Plan{Config: cfg, Layer: l.Layer, SplitHeads: l.Relations.SplitHeads}
@@ -120,15 +122,41 @@ func (c Config) checkLengths(most int) error {
 	return nil
 }
 
-// checkFiles reads the task's tables as text, and finds the corpus files.
-func (s *sources) checkFiles() error {
-	for _, f := range []data.File{taskFile(s.config.Task.Train, embedded.Train), taskFile(s.config.Task.Dev, embedded.Dev)} {
-		if _, err := s.task.Read(f); err != nil {
-			return inputError{err}
+// checkFiles reads the task's tables as text, finds the corpus files and reads as much of them as has to be set aside.
+func (s *sources) checkFiles(tok data.Tokenizer) error {
+	t := s.config.Task
+	if sameFile(t.Train, t.Dev) {
+		return wrongInput("task.dev: %s is the training data; what is reported on must not be trained on", t.Dev)
+	}
+	for _, table := range []struct {
+		name string
+		file data.File
+	}{{"train", taskFile(t.Train, embedded.Train)}, {"dev", taskFile(t.Dev, embedded.Dev)}} {
+		if _, err := s.task.Read(table.file); err != nil {
+			return wrongInput("task.%s: %w", table.name, err)
 		}
 	}
-	_, err := s.corpusFiles()
-	return err
+	files, err := s.corpusFiles()
+	if err != nil {
+		return err
+	}
+	c := s.config.Corpus
+	windows := c.ReportWindows + c.SelectionWindows + 1
+	head, err := data.ReadCorpus(context.Background(), files, tok, data.CorpusOptions{Length: c.Length, MaxTokens: int64(windows * c.Length)})
+	if err != nil {
+		return wrongInput("corpus: %w", err)
+	}
+	if head.Len() < windows {
+		return wrongInput("corpus: %d windows of %d tokens in all, too few to set %d aside and train on the rest; give more text, or lower corpus.report_windows",
+			head.Len(), c.Length, windows-1)
+	}
+	return nil
+}
+
+func sameFile(a, b string) bool {
+	one, err := os.Stat(a)
+	other, err2 := os.Stat(b)
+	return err == nil && err2 == nil && os.SameFile(one, other)
 }
 
 // corpusFiles are the files of the corpus, patterns expanded.

@@ -223,7 +223,11 @@ func emptyFolder(dir string) error {
 	_, err := os.ReadDir(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return os.MkdirAll(dir, 0o777)
+		err := os.MkdirAll(dir, 0o777)
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+			return wrongInput("out: %w; name a folder that can be made and written to", err)
+		}
+		return err
 	case err != nil:
 		return inputError{err}
 	case !Unstarted(dir):

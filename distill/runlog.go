@@ -94,7 +94,7 @@ func (l *runLog) resumed(label string, s trainState) {
 func (l *runLog) step(r Step) {
 	seconds := r.Seconds - l.last.Seconds
 	r.TokensPerS = float64(r.Tokens-l.last.Tokens) / math.Max(seconds, 1e-9)
-	left := time.Duration(seconds / float64(max(1, r.Step-l.last.Step)) * float64(r.Steps-r.Step) * float64(time.Second))
+	left := time.Duration(min(math.MaxInt64/2, seconds/float64(max(1, r.Step-l.last.Step))*float64(r.Steps-r.Step)*float64(time.Second)))
 	l.last = r
 	if l.bar != nil {
 		l.bar.Set(r.Step)

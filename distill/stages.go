@@ -339,6 +339,9 @@ func (r *Run) train(ctx context.Context, tr *trainer) (Summary, error) {
 	if err != nil {
 		return Summary{}, err
 	}
+	if state.Skipped > 0 {
+		r.log.printf("warning: %s: %d of %d updates were skipped, since loss or gradient was not finite; the model may be spoilt", tr.label, state.Skipped, state.Step)
+	}
 	return Summary{
 		Stage: tr.label, Training: &tr.training, Steps: state.Step, Tokens: state.Tokens, Seconds: state.Seconds,
 		TokensPerS: float64(state.Tokens) / math.Max(state.Seconds, 1e-9), Skipped: state.Skipped, StoppedEarly: state.Stopped, Best: state.Best, Backend: state.Backend,

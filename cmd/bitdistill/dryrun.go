@@ -20,20 +20,26 @@ func (c *cli) show(p *distill.Plan) error {
 		fmt.Fprintf(c.log, "memory of %s: about %s (weights %s, gradients %s, moments %s, teacher %s, activations %s)\n",
 			m.Stage, size(m.Total), size(m.Weights), size(m.Gradients), size(m.Moments), size(m.Teacher), size(m.Activations))
 	}
-	c.warnOfMemory(p)
-	return nil
+	return c.checkMemory(p)
 }
 
-// warnOfMemory says so if the training may not fit. A run that goes on as it was has no plan, and has been warned of.
-func (c *cli) warnOfMemory(p *distill.Plan) {
-	if p == nil {
-		return
-	}
+// checkMemory warns of a training that may not fit, and refuses one that cannot: the estimate is good to a half. A run that goes
+// on as it was has no plan, and has been checked.
+func (c *cli) checkMemory(p *distill.Plan) error {
 	limit, known := backend.MemoryLimit()
-	if peak := p.Peak(); known && uint64(peak.Total) > limit {
-		fmt.Fprintf(c.log, "warning: %s needs about %s of memory, this machine has %s; raise micro_batches, or lower batch_size or the lengths\n",
-			peak.Stage, size(peak.Total), size(int64(limit)))
+	if p == nil || !known {
+		return nil
 	}
+	peak := p.Peak()
+	advice := fmt.Sprintf("%s needs about %s of memory, this machine has %s; raise micro_batches, or lower batch_size or the lengths",
+		peak.Stage, size(peak.Total), size(int64(limit)))
+	switch need := uint64(peak.Total); {
+	case need > 2*limit:
+		return inputf("%s", advice)
+	case need > limit:
+		fmt.Fprintf(c.log, "warning: %s\n", advice)
+	}
+	return nil
 }
 
 // size writes bytes in decimal units.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/bitdistill/bitdistill/distill"
 	"github.com/spf13/cobra"
@@ -36,7 +37,8 @@ All of them run one after the other unless --stage names one. Then the run folde
 says what is there and with which settings; flags that are given change them for what
 is still to come. A stage that is done is never made again.
 
-Settings come from the preset, then --config, then flags, then --set; a later one wins.
+Settings come from the preset, then --config, then flags, then --set; a later one wins,
+and of steps, epochs and tokens one that is set unsets the others.
 Without --preset, it is "embedded", where model, task and corpus are in the binary;
 once --model, --task, --train, --dev or --corpus name something else it is
 "classification", and all of them have to be named, so that nothing of the embedded
@@ -128,7 +130,9 @@ func (c *cli) examine(f *runFlags) (found bool, err error) {
 // stages runs one stage or all.
 func (c *cli) stages(ctx context.Context, r *distill.Run, cfg distill.Config, f *runFlags) (*distill.Results, error) {
 	if f.stage == allStages {
-		c.warnOfMemory(r.Plan)
+		if err := c.checkMemory(r.Plan); err != nil {
+			return nil, err
+		}
 		return r.Do(ctx)
 	}
 	folder, done, err := r.Done(f.stage)
@@ -141,7 +145,9 @@ func (c *cli) stages(ctx context.Context, r *distill.Run, cfg distill.Config, f 
 	if err := r.Reconfigure(cfg); err != nil {
 		return nil, err
 	}
-	c.warnOfMemory(r.Plan)
+	if err := c.checkMemory(r.Plan); err != nil {
+		return nil, err
+	}
 	results, err := r.Stage(ctx, f.stage)
 	if err == nil && results == nil {
 		folder, _, err = r.Done(f.stage)
@@ -150,14 +156,18 @@ func (c *cli) stages(ctx context.Context, r *distill.Run, cfg distill.Config, f 
 	return results, err
 }
 
-// withAdvice tells how to go on after an interruption.
+// withAdvice tells how to go on after an interruption, or on a full disk.
 func (f *runFlags) withAdvice(err error) error {
-	if !errors.Is(err, distill.ErrInterrupted) && !errors.Is(err, context.Canceled) {
+	full := errors.Is(err, syscall.ENOSPC)
+	if !full && !errors.Is(err, distill.ErrInterrupted) && !errors.Is(err, context.Canceled) {
 		return err
 	}
 	how := "--resume"
 	if f.stage != allStages {
 		how = "--stage " + f.stage
+	}
+	if full {
+		err = fmt.Errorf("%w; what is there is whole: make room", err)
 	}
 	return fmt.Errorf("%w; go on with: bitdistill run %s --out %s", err, how, f.out)
 }

@@ -170,7 +170,8 @@ func TestReconfigure(t *testing.T) {
 	if stored.Stage2.Steps != 1 || stored.Stage3.Steps != 2 || stored.Model != distill.Embedded {
 		t.Errorf("stored: %+v", stored)
 	}
-	call(t, "run", "--stage", "3", "--out", out, "--preset", "balanced", "--dry-run").want(t, exitDone)
+	call(t, "run", "--stage", "3", "--out", out, "--preset", "balanced", "--dry-run",
+		"--set", "corpus.length=16", "--set", "corpus.report_windows=2", "--set", "corpus.selection_windows=2").want(t, exitDone)
 	call(t, "run", "--stage", "3", "--out", out).want(t, exitInput, "teacher", "run stage teacher first")
 	call(t, "run", "--stage", "3", "--out", out, "--set", "stage3.batch_size=0").want(t, exitInput, "stage3.batch_size")
 }
@@ -200,7 +201,7 @@ func TestDryRun(t *testing.T) {
 	i := slices.Index(own, "--preset")
 	own = slices.Delete(own, i, i+2)
 	r = call(t, own...)
-	r.want(t, exitInput, "fine_tune.steps, epochs, tokens: 2 of them") // classification counts in epochs
+	r.want(t, exitInput, "loss.layer: layer -6") // classification is for deeper models
 }
 
 // eval writes exactly the fields of the contract, in their order.
