@@ -64,7 +64,7 @@ behind it, checked against the types of the defaults; --help-notebook lists them
 
 NB.ipynb becomes NB.out.ipynb beside it, unless --out or --inplace say otherwise.`,
 		Example: `  bitdistill notebook run notebooks/*.ipynb
-  bitdistill notebook run notebooks/05-pipeline.ipynb -p Steps=200 -p Backend=xla:cuda --out runs/05.ipynb
+  bitdistill notebook run notebooks/05-pipeline.ipynb -p STEPS=200 -p BACKEND=xla:cuda --out runs/05.ipynb
   bitdistill notebook run notebooks/*.ipynb -j 2 --out executed --html --junit notebooks.xml --timeout 10m`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
