@@ -46,18 +46,17 @@ func makeRun() (string, error) {
 		return dir, err
 	}
 	rows := "sentence\tlabel\n" + strings.Repeat("the day was long and the dog was sad\t0\nthe sun was out and we liked the park\t1\na fine film\t1\n", 6)
-	table, text := filepath.Join(dir, "reviews.tsv"), filepath.Join(dir, "stories.txt")
-	if err := os.WriteFile(table, []byte(rows), 0o666); err != nil {
-		return dir, err
-	}
-	if err := os.WriteFile(text, []byte(strings.Repeat("Once upon a time there was a little dog. ", 40)), 0o666); err != nil {
-		return dir, err
+	train, dev, text := filepath.Join(dir, "train.tsv"), filepath.Join(dir, "dev.tsv"), filepath.Join(dir, "stories.txt")
+	for path, content := range map[string]string{train: rows, dev: rows, text: strings.Repeat("Once upon a time there was a little dog. ", 40)} {
+		if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
+			return dir, err
+		}
 	}
 	cfg, err := distill.Preset("embedded")
 	if err != nil {
 		return dir, err
 	}
-	cfg.Task.Train, cfg.Task.Dev, cfg.Corpus.Files, cfg.Task.SelectionRows = table, table, []string{text}, 2
+	cfg.Task.Train, cfg.Task.Dev, cfg.Corpus.Files = train, dev, []string{text}
 	err = cfg.Set("backend=go", "log_every=1", "ternary_every=1", "corpus.length=32", "corpus.report_windows=2", "fine_tune.steps=2", "bitnet_sft.steps=2",
 		"stage2.steps=3", "stage3.steps=3", "stage2.batch_size=4", "stage3.batch_size=4", "fine_tune.batch_size=4", "bitnet_sft.batch_size=4",
 		"bitnet_sft.eval_every=1", "task.selection_rows=2")
