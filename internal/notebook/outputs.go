@@ -192,7 +192,7 @@ func (g *gatherer) settle() {
 var (
 	// kernelID matches the name that GoNB gives its module and its folder, in messages of the compiler and in stack traces.
 	// tracePlace is what GoNB puts in front of a line of a stack trace, unless the line happens to come in two pieces.
-	tracePlace = regexp.MustCompile(`\x1b\[7m\[\[ Cell \[\d+\] Line \d+ \]\]\x1b\[0m `)
+	tracePlace = regexp.MustCompile(` ?\x1b\[7m\[\[ Cell \[\d+\] Line \d+ \]\]\x1b\[0m `)
 	kernelID   = regexp.MustCompile(`\bgonb_[0-9a-f]{8}\b`)
 	// randomID matches what makes a display id another one in each run.
 	randomID = regexp.MustCompile(`[0-9a-f]{8}`)

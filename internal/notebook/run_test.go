@@ -245,3 +245,12 @@ func TestJUnit(t *testing.T) {
 		t.Errorf("%+v %s", f, cases[1].Name)
 	}
 }
+
+// Places that GoNB puts into stack traces, or not, do not get into the file.
+func TestTracePlaces(t *testing.T) {
+	same := (&gatherer{}).normalizer()
+	with, without := "main.main()\n\t \x1b[7m[[ Cell [5] Line 2 ]]\x1b[0m /x/gonb_0123abcd/main.go:17 +0x65\n", "main.main()\n\t/x/gonb_89abcdef/main.go:17 +0x65\n"
+	if a, b := same(with), same(without); a != b || a != "main.main()\n\t/x/gonb/main.go:17 +0x65\n" {
+		t.Errorf("%q, %q", a, b)
+	}
+}
