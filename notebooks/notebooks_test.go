@@ -20,8 +20,9 @@ import (
 var parameters = []string{"MODEL", "TASK", "TRAIN", "DEV", "CORPUS", "BACKEND", "STEPS", "ROWS", "RUN", "SET"}
 
 var (
-	goodID       = regexp.MustCompile(`^[a-zA-Z0-9-_]{1,64}$`)
-	absolutePath = regexp.MustCompile(`(/home/|/root/|/tmp/|/var/|/Users/|/work/|[A-Z]:\\\\)[\w.]`)
+	goodID = regexp.MustCompile(`^[a-zA-Z0-9-_]{1,64}$`)
+	// absolutePath matches two or more folders from the root on, wherever a name or an address does not go on there.
+	absolutePath = regexp.MustCompile(`(?:^|[^\w.~+/<)\]}-]|\\[nrt]|file://)(?:/[A-Za-z][\w.-]*){2,}|[A-Z]:\\\\\w`)
 	link         = regexp.MustCompile(`\]\(([^):]+\.ipynb)\)`)
 	title        = regexp.MustCompile(`^# (\d\d) · \S`)
 )
@@ -166,6 +167,17 @@ func checkLinks(t *testing.T, nb *notebook.Notebook) {
 			if _, err := os.Stat(m[1]); c.Kind == "markdown" && err != nil {
 				t.Error(err)
 			}
+		}
+	}
+}
+
+func TestAbsolutePath(t *testing.T) {
+	for text, want := range map[string]bool{
+		`"see /opt/lib/x.so"`: true, `"\t/srv/main.go:17 +0x65\n"`: true, `"file:///usr/share/doc"`: true, `"C:\\x"`: true, `"(/etc/hosts)"`: true,
+		`"distill/report"`: false, `"https://example.org/a/b"`: false, `"../shared/data"`: false, `"image/png"`: false, `"</p></div>"`: false, `"1/2 and/or"`: false,
+	} {
+		if absolutePath.MatchString(text) != want {
+			t.Errorf("%s: want %t", text, want)
 		}
 	}
 }
