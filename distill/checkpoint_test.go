@@ -59,9 +59,9 @@ func (d damage) in(t testing.TB, folder string) {
 // comes to.
 func killed(t testing.TB) (dir string, want map[string][]float32) {
 	t.Helper()
-	_, want = finish(t, testTrainings[stage3Label](t, t.TempDir()))
+	_, want = finish(t, testTrainings[Stage3Label](t, t.TempDir()))
 	dir = t.TempDir()
-	tr := testTrainings[stage3Label](t, dir)
+	tr := testTrainings[Stage3Label](t, dir)
 	tr.config.CheckpointEvery = 3
 	interruptAt(t, tr, 13) // at step 6
 	if got := folders(t, dir); !slices.Equal(got, []string{"step-00000003", "step-00000006"}) {
@@ -96,7 +96,7 @@ func duplicate(t testing.TB, dir string) string {
 func goOn(t testing.TB, dir string, every int, want map[string][]float32) string {
 	t.Helper()
 	j := newJournal(t)
-	tr := j.of(testTrainings[stage3Label](t, dir))
+	tr := j.of(testTrainings[Stage3Label](t, dir))
 	tr.config.CheckpointEvery = every
 	_, got := finish(t, tr)
 	sameBits(t, "weights", got, want)
@@ -147,7 +147,7 @@ func TestAllCheckpointsDamaged(t *testing.T) {
 func TestDamagedIsReplaced(t *testing.T) {
 	dir, _ := killed(t)
 	damages["no state"].in(t, filepath.Join(dir, "step-00000006"))
-	tr := testTrainings[stage3Label](t, dir)
+	tr := testTrainings[Stage3Label](t, dir)
 	tr.config.CheckpointEvery = 1
 	interruptAt(t, tr, 9) // at step 4
 	if got := folders(t, dir); !slices.Equal(got, []string{"step-00000003", "step-00000004"}) {
@@ -176,7 +176,7 @@ func TestDamagedBest(t *testing.T) {
 	dir := t.TempDir()
 	scores := map[int]float64{2: 0.9, 4: 0.1, 6: 0.1, 8: 0.1}
 	begin := func() *trainer {
-		tr := testTrainings[fullLabel](t, dir)
+		tr := testTrainings[FullLabel](t, dir)
 		graded(t, tr, scores)
 		return tr
 	}
@@ -193,7 +193,7 @@ func TestCheckpointCannotBeWritten(t *testing.T) {
 	if err := os.WriteFile(filepath.Dir(dir), nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	tr := testTrainings[fullLabel](t, dir)
+	tr := testTrainings[FullLabel](t, dir)
 	tr.config.CheckpointEvery = 1
 	if _, err := tr.run(t.Context()); err == nil || errors.Is(err, ErrInterrupted) || !strings.Contains(err.Error(), filepath.Dir(dir)) {
 		t.Errorf("got %v", err)

@@ -267,8 +267,8 @@ func TestTokenBudget(t *testing.T) {
 
 // The number of steps comes from steps, epochs or tokens, rounded up for tokens and to the nearest for epochs.
 func TestTotalSteps(t *testing.T) {
-	task := testTrainings[fullLabel](t, t.TempDir()).source     // 14 rows, 2 a micro-batch
-	corpus := testTrainings[stage2Label](t, t.TempDir()).source // windows of 16 tokens
+	task := testTrainings[FullLabel](t, t.TempDir()).source     // 14 rows, 2 a micro-batch
+	corpus := testTrainings[Stage2Label](t, t.TempDir()).source // windows of 16 tokens
 	for _, c := range []struct {
 		training Training
 		want     int

@@ -30,10 +30,10 @@ func (c Config) memory(base, student, teacher decoder.Config, cores int) []Memor
 		label string
 		model decoder.Config
 		t     Training
-	}{{fullLabel, base, c.FineTune}, {bitnetLabel, direct, c.BitNetSFT}, {stage2Label, student, c.Stage2}, {stage3Label, student, c.Stage3}}
+	}{{FullLabel, base, c.FineTune}, {BitNetLabel, direct, c.BitNetSFT}, {Stage2Label, student, c.Stage2}, {Stage3Label, student, c.Stage3}}
 	var all []Memory
 	for _, x := range trainings {
-		x.t = x.t.inParts(2)
+		x.t = x.t.inParts(2) // as in pure Go; one in all needs a set of gradients less
 		params := int64(x.model.Parameters())
 		m := Memory{
 			Stage:     x.label,
@@ -43,9 +43,9 @@ func (c Config) memory(base, student, teacher decoder.Config, cores int) []Memor
 		}
 		w := workload{rows: x.t.BatchSize / x.t.MicroBatches, length: c.Task.MaxLength, answers: 1}
 		switch x.label {
-		case stage2Label:
+		case Stage2Label:
 			w.length, w.answers = c.Corpus.Length, c.Corpus.Length
-		case stage3Label:
+		case Stage3Label:
 			m.Teacher = float * int64(teacher.Parameters())
 			w.teacher = &teacher
 			if c.Loss.Lambda > 0 && c.Loss.Positions == "all" {

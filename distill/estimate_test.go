@@ -52,18 +52,18 @@ func TestMemory(t *testing.T) {
 	}
 	c.Stage3.MicroBatches = 4
 	one, two := of(1), of(2)
-	m := one[stage3Label]
-	if m.Weights != 4*(params+studentParams) || m.Gradients != 4*2*studentParams || two[stage3Label].Gradients != 4*3*studentParams || m.Moments != 4*4*studentParams || m.Teacher != 4*params {
+	m := one[Stage3Label]
+	if m.Weights != 4*(params+studentParams) || m.Gradients != 4*2*studentParams || two[Stage3Label].Gradients != 4*3*studentParams || m.Moments != 4*4*studentParams || m.Teacher != 4*params {
 		t.Errorf("stage 3: %+v for %d parameters", m, params)
 	}
-	if one[fullLabel].Weights != 8*params || one[fullLabel].Teacher != 0 {
-		t.Errorf("full precision: %+v", one[fullLabel])
+	if one[FullLabel].Weights != 8*params || one[FullLabel].Teacher != 0 {
+		t.Errorf("full precision: %+v", one[FullLabel])
 	}
-	if two[stage3Label].Activations != 2*m.Activations {
-		t.Errorf("a second core: %d and %d", m.Activations, two[stage3Label].Activations)
+	if two[Stage3Label].Activations != 2*m.Activations {
+		t.Errorf("a second core: %d and %d", m.Activations, two[Stage3Label].Activations)
 	}
 	c.Stage3.BatchSize *= 2
-	if of(1)[stage3Label].Activations != 2*m.Activations {
+	if of(1)[Stage3Label].Activations != 2*m.Activations {
 		t.Error("twice the batch does not take twice the activations")
 	}
 }

@@ -54,7 +54,7 @@ func (r *Run) Stage(ctx context.Context, name string) (*Results, error) {
 // always be repeated.
 func (r *Run) Done(stage string) (folder string, done bool, err error) {
 	dirs := map[string][]string{
-		StageTeacher: {teacherDir}, StageBaseline: {fullDir, bitnetDir}, StageConvert: {stage1Dir}, StageCorpus: {stage2Dir}, StageTask: {studentDir},
+		StageTeacher: {TeacherDir}, StageBaseline: {FullDir, BitNetDir}, StageConvert: {Stage1Dir}, StageCorpus: {Stage2Dir}, StageTask: {StudentDir},
 	}[stage]
 	if stage == StageBaseline && r.Config.Teacher == "" {
 		dirs = dirs[1:] // the teacher is the full-precision baseline

@@ -69,9 +69,9 @@ func locate(name string) (dir string, run *Config, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	dir = filepath.Join(name, studentDir)
+	dir = filepath.Join(name, StudentDir)
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return "", nil, wrongInput("%s: the run has no %s yet; run stage 3 first, or name the folder of another stage", name, studentDir)
+		return "", nil, wrongInput("%s: the run has no %s yet; run stage 3 first, or name the folder of another stage", name, StudentDir)
 	}
 	return dir, &cfg, nil
 }

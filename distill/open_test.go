@@ -85,7 +85,7 @@ func TestOpenUnfinished(t *testing.T) {
 	if err := writeJSON(filepath.Join(dir, configFile), c); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{dir, filepath.Join(dir, studentDir), filepath.Join(dir, "nothing"), t.TempDir()} {
+	for _, name := range []string{dir, filepath.Join(dir, StudentDir), filepath.Join(dir, "nothing"), t.TempDir()} {
 		if m, err := OpenModel(name); m != nil || !errors.Is(err, ErrInput) {
 			t.Errorf("%s: %v, %v", name, m, err)
 		}

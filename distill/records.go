@@ -97,8 +97,8 @@ func ReadMetrics(dir string) (*Metrics, error) {
 // add tells the kinds of lines apart by the field that only one has.
 func (m *Metrics) add(line []byte) error {
 	var has struct {
-		Ternary, Steps  json.RawMessage
-		Selection_score json.RawMessage
+		Ternary, Steps json.RawMessage
+		Score          json.RawMessage `json:"selection_score"`
 	}
 	if err := json.Unmarshal(line, &has); err != nil {
 		return err
@@ -106,7 +106,7 @@ func (m *Metrics) add(line []byte) error {
 	switch {
 	case has.Ternary != nil:
 		return appendRecord(line, &m.Ternary)
-	case has.Selection_score != nil:
+	case has.Score != nil:
 		return appendRecord(line, &m.Selections)
 	case has.Steps != nil:
 		return appendRecord(line, &m.Steps)

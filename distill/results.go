@@ -56,15 +56,15 @@ type Environment struct {
 
 // Evaluate judges the three models on the held-out data and writes results.json. Models that are not there are left out.
 func (r *Run) Evaluate(ctx context.Context) (*Results, error) {
-	full := fullDir
+	full := FullDir
 	if r.Config.Teacher == "" {
-		full = teacherDir
+		full = TeacherDir
 	}
 	results := &Results{Config: r.Config, Environment: r.environment()}
 	for _, row := range []struct {
 		name string
 		dirs []string // the model's folder, then those of earlier stages whose training belongs to it
-	}{{fullLabel, []string{full}}, {bitnetLabel, []string{bitnetDir}}, {"BitDistill", []string{studentDir, stage2Dir}}} {
+	}{{FullLabel, []string{full}}, {BitNetLabel, []string{BitNetDir}}, {StudentLabel, []string{StudentDir, Stage2Dir}}} {
 		ok, err := r.done(row.dirs[0])
 		if err != nil {
 			return nil, err
@@ -83,11 +83,11 @@ func (r *Run) Evaluate(ctx context.Context) (*Results, error) {
 	if len(results.Rows) == 0 {
 		return nil, wrongInput("%s: no trained model to evaluate; run the other stages first", r.dir)
 	}
-	if ok, err := r.done(stage2Dir); err != nil {
+	if ok, err := r.done(Stage2Dir); err != nil {
 		return nil, err
 	} else if ok {
 		var s Summary
-		if err := readJSON(r.path(stage2Dir, trainingFile), &s); err != nil {
+		if err := readJSON(r.path(Stage2Dir, trainingFile), &s); err != nil {
 			return nil, err
 		}
 		if s.Before != nil && s.After != nil {

@@ -184,7 +184,7 @@ func (r *Run) keepsBasis(cfg Config) error {
 	if reflect.DeepEqual(was, is) {
 		return nil
 	}
-	for _, dir := range []string{teacherDir, fullDir, bitnetDir, stage1Dir, stage2Dir, studentDir} {
+	for _, dir := range []string{TeacherDir, FullDir, BitNetDir, Stage1Dir, Stage2Dir, StudentDir} {
 		if ok, err := r.done(dir); err != nil {
 			return err
 		} else if ok {

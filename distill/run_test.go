@@ -94,7 +94,7 @@ func TestRun(t *testing.T) {
 	}
 	pretrained := weights(t, base.Config, base.Store)
 
-	m, stage1, _ := loaded(t, r, stage1Dir)
+	m, stage1, _ := loaded(t, r, Stage1Dir)
 	if m.Config.Quantization != bitnet.Ternary(bitnet.SubLNOutput) {
 		t.Errorf("stage 1 made %+v", m.Config.Quantization)
 	}
@@ -114,7 +114,7 @@ func TestRun(t *testing.T) {
 	}
 	sameBits(t, "stage 1", stage1, pretrained)
 
-	m, stage2, summary := loaded(t, r, stage2Dir)
+	m, stage2, summary := loaded(t, r, Stage2Dir)
 	for _, tensor := range m.Config.Tensors() {
 		if w := stage2[tensor.Name]; tensor.Kind == decoder.SubLNorm && slices.Min(w) == 1 && slices.Max(w) == 1 {
 			t.Errorf("stage 2 has not trained %s", tensor.Name)
@@ -123,19 +123,19 @@ func TestRun(t *testing.T) {
 	if summary.Steps != 3 || summary.Tokens != 3*4*16 || summary.Before == nil || summary.After == nil || summary.Before.Tokens != 3*15 || summary.Before.NLL == summary.After.NLL {
 		t.Errorf("stage 2: %+v", summary)
 	}
-	_, student, summary := loaded(t, r, studentDir)
+	_, student, summary := loaded(t, r, StudentDir)
 	sameBits(t, "where stage 3 starts", student, stage2)
 	if summary.Loss == nil || summary.Loss.Relations.SplitHeads != 8 || summary.Loss.Layer != m.Config.Layers-1 {
 		t.Errorf("stage 3: %+v", summary.Loss)
 	}
 
-	for dir, want := range map[string]bitnet.Quantization{teacherDir: bitnet.Full(), bitnetDir: bitnet.Ternary(bitnet.SubLNNone)} {
+	for dir, want := range map[string]bitnet.Quantization{TeacherDir: bitnet.Full(), BitNetDir: bitnet.Ternary(bitnet.SubLNNone)} {
 		m, w, summary := loaded(t, r, dir)
 		if m.Config.Quantization != want || summary.Steps != 3 || slices.Equal(w["model.norm.weight"], pretrained["model.norm.weight"]) {
 			t.Errorf("%s: %+v, %+v", dir, m.Config.Quantization, summary)
 		}
 	}
-	if got := folders(t, out); !slices.Equal(got, []string{lockFile, bitnetDir, checkpointsDir, configFile, metricsFile, resultsFile, stage1Dir, stage2Dir, studentDir, teacherDir}) {
+	if got := folders(t, out); !slices.Equal(got, []string{lockFile, BitNetDir, checkpointsDir, configFile, metricsFile, resultsFile, Stage1Dir, Stage2Dir, StudentDir, TeacherDir}) {
 		t.Errorf("the folder holds %v", got)
 	}
 	if got := folders(t, r.path(checkpointsDir)); len(got) != 0 {
@@ -273,7 +273,7 @@ func TestRunInterrupted(t *testing.T) {
 		if results == nil || attempts < 4 {
 			t.Fatalf("every %d lines: %d attempts; the last:\n%s", every, attempts, last)
 		}
-		for _, dir := range []string{teacherDir, fullDir, bitnetDir, stage1Dir, stage2Dir, studentDir} {
+		for _, dir := range []string{TeacherDir, FullDir, BitNetDir, Stage1Dir, Stage2Dir, StudentDir} {
 			got, err := os.ReadFile(filepath.Join(out, dir, weightsFile))
 			if err != nil {
 				t.Fatal(err)
@@ -307,7 +307,7 @@ func checkMetrics(t *testing.T, r *Run) {
 			t.Errorf("step %d of %s: %+v", steps[s.Stage], s.Stage, s)
 		}
 	}
-	for stage, training := range map[string]Training{bitnetLabel: r.Config.BitNetSFT, stage2Label: r.Config.Stage2, stage3Label: r.Config.Stage3} {
+	for stage, training := range map[string]Training{BitNetLabel: r.Config.BitNetSFT, Stage2Label: r.Config.Stage2, Stage3Label: r.Config.Stage3} {
 		if steps[stage] != training.totalSteps(nil) {
 			t.Errorf("%d steps of %s, want %d", steps[stage], stage, training.totalSteps(nil))
 		}

@@ -113,7 +113,7 @@ func (r Step) line(left time.Duration) string {
 	if r.distils {
 		terms = fmt.Sprintf("Total=%.4f, CE=%.4f, LD=%.4f, AD=%.4f", r.Loss, r.CE, r.LD, r.AD)
 	}
-	if r.Stage == stage2Label {
+	if r.Stage == Stage2Label {
 		terms += ", Tokens=" + data.FormatTokens(r.Tokens)
 	}
 	shares := ""

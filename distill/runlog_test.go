@@ -47,7 +47,7 @@ func TestLines(t *testing.T) {
 // A training writes each step to the text log and, as an object with the same values, to metrics.jsonl.
 func TestMetrics(t *testing.T) {
 	j := newJournal(t)
-	tr := j.of(testTrainings[stage3Label](t, t.TempDir()))
+	tr := j.of(testTrainings[Stage3Label](t, t.TempDir()))
 	tr.config.LogEvery, tr.config.TernaryEvery = 3, 4
 	finish(t, tr)
 	steps := j.steps(t)
@@ -70,7 +70,7 @@ func TestMetrics(t *testing.T) {
 		near(t, "share of LD", value("share_ld"), l.Lambda*value("ld")/value("loss"), 1e-6)
 		near(t, "rate", value("learning_rate"), tr.training.rate(int(step)-1, testSteps), 1e-12)
 		near(t, "epoch", value("epoch"), step*4/14, 1e-12)
-		if m["stage"] != stage3Label || value("steps") != testSteps || value("gradient_norm") <= 0 || value("tokens") <= 0 || value("skipped") != 0 {
+		if m["stage"] != Stage3Label || value("steps") != testSteps || value("gradient_norm") <= 0 || value("tokens") <= 0 || value("skipped") != 0 {
 			t.Errorf("step %g: %v", step, m)
 		}
 	}
@@ -118,7 +118,7 @@ func TestMetricsCannotBeWritten(t *testing.T) {
 	}
 	defer readOnly.Close()
 	j.log.metrics.file = readOnly
-	_, err = j.of(testTrainings[fullLabel](t, t.TempDir())).run(t.Context())
+	_, err = j.of(testTrainings[FullLabel](t, t.TempDir())).run(t.Context())
 	wantError(t, err, "metrics", metricsFile)
 }
 

@@ -19,19 +19,20 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 )
 
-// Folders and log labels of the stages.
+// Folders of a run in which the stages leave their models, and the labels of trainings and models in logs, metrics and results.
 const (
-	teacherDir   = "teacher"
-	fullDir      = "fp16-sft"
-	bitnetDir    = "bitnet-sft"
-	stage1Dir    = "stage1"
-	stage2Dir    = "stage2"
-	studentDir   = "student"
-	teacherLabel = "Teacher"
-	fullLabel    = "FP16-SFT"
-	bitnetLabel  = "BitNet-SFT"
-	stage2Label  = "Stage-2"
-	stage3Label  = "Stage-3"
+	TeacherDir   = "teacher"
+	FullDir      = "fp16-sft"
+	BitNetDir    = "bitnet-sft"
+	Stage1Dir    = "stage1"
+	Stage2Dir    = "stage2"
+	StudentDir   = "student"
+	TeacherLabel = "Teacher"
+	FullLabel    = "FP16-SFT"
+	BitNetLabel  = "BitNet-SFT"
+	Stage2Label  = "Stage-2"
+	Stage3Label  = "Stage-3"
+	StudentLabel = "BitDistill"
 )
 
 // Summary is what a stage's training.json holds.
@@ -64,7 +65,7 @@ func (r *Run) skip(name string) (bool, error) {
 // Teacher puts the teacher into teacher/: the model that the config names, or the pretrained model fine-tuned on the
 // task in full precision.
 func (r *Run) Teacher(ctx context.Context) error {
-	if ok, err := r.skip(teacherDir); ok || err != nil {
+	if ok, err := r.skip(TeacherDir); ok || err != nil {
 		return err
 	}
 	if _, err := r.sources.tokenizer(); err != nil {
@@ -75,7 +76,7 @@ func (r *Run) Teacher(ctx context.Context) error {
 		if err := r.Config.checkTeacher(base, base); err != nil {
 			return err
 		}
-		return r.fineTune(ctx, teacherDir, teacherLabel, bitnet.Full(), r.Config.FineTune)
+		return r.fineTune(ctx, TeacherDir, TeacherLabel, bitnet.Full(), r.Config.FineTune)
 	}
 	teacher, err := openModel(r.Config.Teacher, embedded.Teacher)
 	if err != nil {
@@ -84,25 +85,25 @@ func (r *Run) Teacher(ctx context.Context) error {
 	if err := r.Config.checkTeacher(teacher, base); err != nil {
 		return err
 	}
-	return r.keep(teacherDir, teacher, Summary{Stage: teacherLabel, Origin: r.Config.Teacher})
+	return r.keep(TeacherDir, teacher, Summary{Stage: TeacherLabel, Origin: r.Config.Teacher})
 }
 
 // Baseline trains the models that the student is judged against: FP16-SFT, in full precision, unless the teacher was
 // trained that way, and BitNet-SFT, ternary on the task at once.
 func (r *Run) Baseline(ctx context.Context) error {
 	if r.Config.Teacher != "" {
-		if ok, err := r.skip(fullDir); err != nil {
+		if ok, err := r.skip(FullDir); err != nil {
 			return err
 		} else if !ok {
-			if err := r.fineTune(ctx, fullDir, fullLabel, bitnet.Full(), r.Config.FineTune); err != nil {
+			if err := r.fineTune(ctx, FullDir, FullLabel, bitnet.Full(), r.Config.FineTune); err != nil {
 				return err
 			}
 		}
 	}
-	if ok, err := r.skip(bitnetDir); ok || err != nil {
+	if ok, err := r.skip(BitNetDir); ok || err != nil {
 		return err
 	}
-	return r.fineTune(ctx, bitnetDir, bitnetLabel, r.Config.directQuantization(), r.Config.BitNetSFT)
+	return r.fineTune(ctx, BitNetDir, BitNetLabel, r.Config.directQuantization(), r.Config.BitNetSFT)
 }
 
 // directQuantization is that of BitNet-SFT: the student's, without SubLN.
@@ -112,7 +113,7 @@ func (c Config) directQuantization() bitnet.Quantization {
 
 // Stage1 makes the student: linears turned ternary, SubLN inserted with weights of 1, all other weights unchanged.
 func (r *Run) Stage1(ctx context.Context) error {
-	if ok, err := r.skip(stage1Dir); ok || err != nil {
+	if ok, err := r.skip(Stage1Dir); ok || err != nil {
 		return err
 	}
 	base, err := r.sources.model()
@@ -125,7 +126,7 @@ func (r *Run) Stage1(ctx context.Context) error {
 	}
 	r.log.printf("Stage-1: SubLN %s, %s weights: %d of %d parameters ternary, %d added", r.Config.Student.SubLN, r.Config.Student.Weights,
 		student.Config.Parameters(decoder.Linear), student.Config.Parameters(), student.Config.Parameters(decoder.SubLNorm))
-	return r.keep(stage1Dir, student, Summary{Stage: "Stage-1"})
+	return r.keep(Stage1Dir, student, Summary{Stage: "Stage-1"})
 }
 
 // Convert is stage 1: a model with the given quantization of its linears and SubLN weights of 1. All other weights are
@@ -172,10 +173,10 @@ func studentConfig(c decoder.Config, q bitnet.Quantization) (decoder.Config, err
 
 // Stage2 trains the student on the corpus, and measures its perplexity on windows set aside before and after.
 func (r *Run) Stage2(ctx context.Context) error {
-	if ok, err := r.skip(stage2Dir); ok || err != nil {
+	if ok, err := r.skip(Stage2Dir); ok || err != nil {
 		return err
 	}
-	student, err := r.load(stage1Dir, "1")
+	student, err := r.load(Stage1Dir, "1")
 	if err != nil {
 		return err
 	}
@@ -187,7 +188,7 @@ func (r *Run) Stage2(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	judge.Progress = r.log.progress(stage2Label + ": perplexity")
+	judge.Progress = r.log.progress(Stage2Label + ": perplexity")
 	before, err := judge.Perplexity(ctx, text.report)
 	if err != nil {
 		return err
@@ -197,7 +198,7 @@ func (r *Run) Stage2(ctx context.Context) error {
 	if err != nil {
 		return inputError{err}
 	}
-	tr := r.trainer(stage2Dir, stage2Label, student, t, source)
+	tr := r.trainer(Stage2Dir, Stage2Label, student, t, source)
 	if text.selection != nil {
 		tr.score = func(ctx context.Context) (float64, error) {
 			p, err := judge.Perplexity(ctx, text.selection)
@@ -208,27 +209,27 @@ func (r *Run) Stage2(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	judge.Progress = r.log.progress(stage2Label + ": perplexity")
+	judge.Progress = r.log.progress(Stage2Label + ": perplexity")
 	after, err := judge.Perplexity(ctx, text.report)
 	if err != nil {
 		return err
 	}
 	summary.Before, summary.After = &before, &after
 	r.log.printf("Stage-2: perplexity %.2f before, %.2f after (%d tokens set aside)", before.Perplexity, after.Perplexity, after.Tokens)
-	return r.keep(stage2Dir, student, summary)
+	return r.keep(Stage2Dir, student, summary)
 }
 
 // Stage3 trains the student on the task against the teacher, from where stage 2 left it: all weights, those of SubLN
 // too, are taken over.
 func (r *Run) Stage3(ctx context.Context) error {
-	if ok, err := r.skip(studentDir); ok || err != nil {
+	if ok, err := r.skip(StudentDir); ok || err != nil {
 		return err
 	}
-	student, err := r.load(stage2Dir, "2")
+	student, err := r.load(Stage2Dir, "2")
 	if err != nil {
 		return err
 	}
-	teacher, err := r.load(teacherDir, "teacher")
+	teacher, err := r.load(TeacherDir, "teacher")
 	if err != nil {
 		return err
 	}
@@ -240,7 +241,7 @@ func (r *Run) Stage3(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	tr, err := r.taskTrainer(studentDir, stage3Label, student, r.Config.Stage3, examples)
+	tr, err := r.taskTrainer(StudentDir, Stage3Label, student, r.Config.Stage3, examples)
 	if err != nil {
 		return err
 	}
@@ -251,7 +252,7 @@ func (r *Run) Stage3(ctx context.Context) error {
 		return err
 	}
 	summary.Loss = &l
-	return r.keep(studentDir, student, summary)
+	return r.keep(StudentDir, student, summary)
 }
 
 // resolve chooses what depends on the models: the layer's number and the relation heads. Impossible ones are refused.

@@ -31,8 +31,8 @@ func TestStageOrder(t *testing.T) {
 		_, err := r.Stage(ctx, name)
 		return err
 	}
-	wrong(t, stage(StageCorpus), r.path(stage1Dir), "run stage 1 first")
-	wrong(t, stage(StageTask), r.path(stage2Dir), "run stage 2 first")
+	wrong(t, stage(StageCorpus), r.path(Stage1Dir), "run stage 1 first")
+	wrong(t, stage(StageTask), r.path(Stage2Dir), "run stage 2 first")
 	wrong(t, stage(StageEval), r.dir, "run the other stages first")
 	wrong(t, stage("4"), `"4"`, "teacher baseline 1 2 3 eval")
 	for _, name := range []string{StageConvert, StageCorpus} {
@@ -40,12 +40,12 @@ func TestStageOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	wrong(t, stage(StageTask), r.path(teacherDir), "run stage teacher first")
-	if entries := folders(t, r.dir); slices.Contains(entries, studentDir) {
+	wrong(t, stage(StageTask), r.path(TeacherDir), "run stage teacher first")
+	if entries := folders(t, r.dir); slices.Contains(entries, StudentDir) {
 		t.Errorf("the folder holds %v", entries)
 	}
 	for _, damage := range []string{"flipped bit in a weight", "no manifest"} {
-		damages[damage].in(t, r.path(stage1Dir))
+		damages[damage].in(t, r.path(Stage1Dir))
 		if err := stage(StageConvert); err == nil || !strings.Contains(err.Error(), "damaged") || !strings.Contains(err.Error(), "remove the folder") {
 			t.Errorf("a stage with %s: %v", damage, err)
 		}
@@ -58,7 +58,7 @@ func TestStageLacksFile(t *testing.T) {
 	if err := r.Stage1(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Remove(r.path(stage1Dir, "tokenizer.json")); err != nil {
+	if err := os.Remove(r.path(Stage1Dir, "tokenizer.json")); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Stage1(t.Context()); err == nil || !strings.Contains(err.Error(), "tokenizer.json") {
@@ -83,7 +83,7 @@ func TestReconfigure(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, o := range []string{"seed=8", "teacher=elsewhere", "student.subln=all", "task.max_length=20", "corpus.length=8", "model=elsewhere"} {
-		wrong(t, r.Reconfigure(changed(o)), stage1Dir, "start another run")
+		wrong(t, r.Reconfigure(changed(o)), Stage1Dir, "start another run")
 	}
 	if err := r.Reconfigure(changed("stage3.learning_rate=0.01", "loss.gamma=3", "log_every=5")); err != nil {
 		t.Errorf("how stage 3 trains: %v", err)
@@ -231,7 +231,7 @@ func TestLossOptionsMatter(t *testing.T) {
 		l.Relations.SplitHeads = 4
 		change(&l)
 		s := testStepper(t, tinyStudent(t, 1, bitnet.SubLNOutput), tinyModel(t, 2), objective{answers: true, loss: l}, quick(1))
-		got, _, _, err := s.gradients(t.Context(), testTrainings[stage3Label](t, t.TempDir()).batches(0))
+		got, _, _, err := s.gradients(t.Context(), testTrainings[Stage3Label](t, t.TempDir()).batches(0))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,13 +23,13 @@ const testSteps = 8
 // testTrainings make a trainer of each kind that a run has, on tiny models. Trainers of one kind are equal, and share nothing but
 // the folder with their checkpoints.
 var testTrainings = map[string]func(t testing.TB, dir string) *trainer{
-	fullLabel: func(t testing.TB, dir string) *trainer {
-		return taskTraining(t, dir, fullLabel, tinyModel(t, 1), nil)
+	FullLabel: func(t testing.TB, dir string) *trainer {
+		return taskTraining(t, dir, FullLabel, tinyModel(t, 1), nil)
 	},
-	bitnetLabel: func(t testing.TB, dir string) *trainer {
-		return taskTraining(t, dir, bitnetLabel, tinyStudent(t, 1, bitnet.SubLNNone), nil)
+	BitNetLabel: func(t testing.TB, dir string) *trainer {
+		return taskTraining(t, dir, BitNetLabel, tinyStudent(t, 1, bitnet.SubLNNone), nil)
 	},
-	stage2Label: func(t testing.TB, dir string) *trainer {
+	Stage2Label: func(t testing.TB, dir string) *trainer {
 		all := taleWindows(t, 20)
 		text, _, err := all.Split(all.Len() - 13)
 		if err != nil {
@@ -39,10 +39,10 @@ var testTrainings = map[string]func(t testing.TB, dir string) *trainer{
 		if err != nil {
 			t.Fatal(err)
 		}
-		return newTraining(t, dir, stage2Label, tinyStudent(t, 1, bitnet.SubLNOutput), source)
+		return newTraining(t, dir, Stage2Label, tinyStudent(t, 1, bitnet.SubLNOutput), source)
 	},
-	stage3Label: func(t testing.TB, dir string) *trainer {
-		return taskTraining(t, dir, stage3Label, tinyStudent(t, 1, bitnet.SubLNOutput), tinyModel(t, 2))
+	Stage3Label: func(t testing.TB, dir string) *trainer {
+		return taskTraining(t, dir, Stage3Label, tinyStudent(t, 1, bitnet.SubLNOutput), tinyModel(t, 2))
 	},
 }
 
@@ -160,7 +160,7 @@ func graded(t testing.TB, tr *trainer, scores map[int]float64) (seen map[int]map
 // The best weights on the selection split are kept, also when the training is interrupted after them or while they are judged.
 func TestBestIsKept(t *testing.T) {
 	scores := map[int]float64{2: 0.5, 4: 0.8, 6: 0.8, 8: 0.7}
-	begin := testTrainings[stage3Label]
+	begin := testTrainings[Stage3Label]
 	whole := begin(t, t.TempDir())
 	seen := graded(t, whole, scores)
 	state, want := finish(t, whole)
@@ -213,7 +213,7 @@ func TestPatience(t *testing.T) {
 	scores := map[int]float64{2: 0.5, 4: 0.4, 6: 0.5, 8: 0.9}
 	dir := t.TempDir()
 	begin := func() *trainer {
-		tr := testTrainings[bitnetLabel](t, dir)
+		tr := testTrainings[BitNetLabel](t, dir)
 		tr.training.Patience, tr.config.CheckpointEvery = 2, 3
 		return tr
 	}
@@ -236,9 +236,9 @@ func TestPatience(t *testing.T) {
 // A checkpoint of other data, another order or other settings is refused.
 func TestResumeOther(t *testing.T) {
 	dir := t.TempDir()
-	interruptAt(t, testTrainings[fullLabel](t, dir), 4)
+	interruptAt(t, testTrainings[FullLabel](t, dir), 4)
 	other := func(change func(*trainer)) error {
-		tr := testTrainings[fullLabel](t, dir)
+		tr := testTrainings[FullLabel](t, dir)
 		change(tr)
 		_, err := tr.run(context.Background())
 		return err
@@ -289,7 +289,7 @@ func TestNotFinite(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			j := newJournal(t)
-			tr := j.of(testTrainings[fullLabel](t, t.TempDir()))
+			tr := j.of(testTrainings[FullLabel](t, t.TempDir()))
 			store, err := tr.workingStore()
 			if err != nil {
 				t.Fatal(err)
@@ -317,7 +317,7 @@ func TestNotFinite(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			wantError(t, err, fullLabel, "not finite 3 times in a row", "learning_rate", "warmup")
+			wantError(t, err, FullLabel, "not finite 3 times in a row", "learning_rate", "warmup")
 			if !maps.Equal(everything(t, store), before) {
 				t.Error("a skipped update changed weights or moments")
 			}
@@ -335,10 +335,10 @@ func TestNotFinite(t *testing.T) {
 
 // Sequences longer than the model was made for are refused before anything is computed.
 func TestTooLong(t *testing.T) {
-	tr := testTrainings[fullLabel](t, filepath.Join(t.TempDir(), "none"))
+	tr := testTrainings[FullLabel](t, filepath.Join(t.TempDir(), "none"))
 	tr.model.Config.MaxPositions = 20
 	_, err := tr.run(context.Background())
-	wantError(t, err, fullLabel, "40 tokens", "made for 20", "task.max_length")
+	wantError(t, err, FullLabel, "40 tokens", "made for 20", "task.max_length")
 	if !errors.Is(err, ErrInput) {
 		t.Errorf("%v is not about input", err)
 	}

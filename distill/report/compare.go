@@ -107,7 +107,7 @@ func (b *builder) compareLosses(runs []*Run, names []string) {
 	}
 	for _, stage := range stages {
 		title, unit := "Loss of "+stage, whatIsLost(stage)
-		if stage == stage3Label {
+		if stage == distill.Stage3Label {
 			title, unit = title+" (total, each with its own weights)", ""
 			b.charts(plots.Loss("Cross entropy of "+stage, "nats per answer token", termOf(runs, names, stage, func(s distill.Step) float64 { return s.CE })...).Resized(800, 340))
 		}

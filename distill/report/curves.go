@@ -45,7 +45,7 @@ func total(s distill.Step) float64 { return s.Loss }
 
 // whatIsLost names the tokens that a stage's loss is a mean over.
 func whatIsLost(stage string) string {
-	if stage == stage2Label {
+	if stage == distill.Stage2Label {
 		return "nats per token"
 	}
 	return "nats per answer token"
@@ -87,7 +87,7 @@ func perSecond(s distill.Step) float64 {
 // losses draws what a training minimised: of one with distillation the terms and their weighted shares too.
 func (r *Run) losses(stage string) []*plots.Chart {
 	steps := r.of(stage)
-	if stage != stage3Label {
+	if stage != distill.Stage3Label {
 		return []*plots.Chart{plots.Loss("Loss of "+stage, whatIsLost(stage), curve("cross entropy", steps, total)).Resized(800, 340)}
 	}
 	terms := []plots.Curve{
@@ -114,7 +114,7 @@ func (r *Run) selections() []*plots.Chart {
 	for _, name := range r.stages() {
 		c := plots.Curve{Name: name}
 		sign := 100.0
-		if name == stage2Label {
+		if name == distill.Stage2Label {
 			sign = -1
 		}
 		for _, s := range r.Metrics.Selections {
@@ -124,7 +124,7 @@ func (r *Run) selections() []*plots.Chart {
 		}
 		switch {
 		case len(c.X) == 0:
-		case name == stage2Label:
+		case name == distill.Stage2Label:
 			corpus = append(corpus, c)
 		default:
 			tasks = append(tasks, c)

@@ -82,12 +82,12 @@ type subject struct {
 }
 
 func (r *Run) subjects() []subject {
-	all := []subject{{r.full(), fullLabel}, {bitnetDir, bitnetLabel}}
-	if r.full() != teacherDir {
-		all = append(all, subject{teacherDir, ""})
+	all := []subject{{r.full(), distill.FullLabel}, {distill.BitNetDir, distill.BitNetLabel}}
+	if r.full() != distill.TeacherDir {
+		all = append(all, subject{distill.TeacherDir, ""})
 	}
-	if newest := r.newest(); newest == studentDir {
-		all = append(all, subject{newest, studentLabel})
+	if newest := r.newest(); newest == distill.StudentDir {
+		all = append(all, subject{newest, distill.StudentLabel})
 	} else {
 		all = append(all, subject{newest, ""})
 	}
@@ -119,7 +119,7 @@ func (x *examination) all(ctx context.Context) error {
 	if err := x.readExamples(ctx); err != nil || x.found.examples == nil {
 		return err
 	}
-	if isStudent || x.subject.dir == teacherDir {
+	if isStudent || x.subject.dir == distill.TeacherDir {
 		if err := x.tap(isStudent); err != nil {
 			return err
 		}

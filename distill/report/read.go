@@ -12,22 +12,6 @@ import (
 	"github.com/bitdistill/bitdistill/internal/atomicfile"
 )
 
-// Names in a run folder, and labels in its files, see [distill.Run].
-const (
-	teacherDir = "teacher"
-	fullDir    = "fp16-sft"
-	bitnetDir  = "bitnet-sft"
-	stage1Dir  = "stage1"
-	stage2Dir  = "stage2"
-	studentDir = "student"
-
-	fullLabel    = "FP16-SFT"
-	bitnetLabel  = "BitNet-SFT"
-	studentLabel = "BitDistill"
-	stage2Label  = "Stage-2"
-	stage3Label  = "Stage-3"
-)
-
 // Run is what a run folder holds, as far as the run has come.
 type Run struct {
 	Dir     string
@@ -56,7 +40,7 @@ func Read(dir string) (*Run, error) {
 	if err := readJSON(filepath.Join(dir, "results.json"), &r.Results); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{teacherDir, fullDir, bitnetDir, stage1Dir, stage2Dir, studentDir} {
+	for _, name := range []string{distill.TeacherDir, distill.FullDir, distill.BitNetDir, distill.Stage1Dir, distill.Stage2Dir, distill.StudentDir} {
 		switch err := atomicfile.Verify(r.path(name)); {
 		case err == nil:
 			r.models[name] = true
@@ -72,11 +56,11 @@ func (r *Run) readStage2() error {
 	if r.Results != nil {
 		r.Stage2 = r.Results.Stage2
 	}
-	if r.Stage2 != nil || !r.models[stage2Dir] {
+	if r.Stage2 != nil || !r.models[distill.Stage2Dir] {
 		return nil
 	}
 	var s *distill.Summary
-	if err := readJSON(r.path(stage2Dir, "training.json"), &s); err != nil {
+	if err := readJSON(r.path(distill.Stage2Dir, "training.json"), &s); err != nil {
 		return err
 	}
 	if s != nil && s.Before != nil && s.After != nil {
@@ -88,14 +72,14 @@ func (r *Run) readStage2() error {
 // full is the folder of the full-precision baseline: the teacher's, unless that was given.
 func (r *Run) full() string {
 	if r.Config.Teacher == "" {
-		return teacherDir
+		return distill.TeacherDir
 	}
-	return fullDir
+	return distill.FullDir
 }
 
 // newest is the last folder of the student that is there, "" before stage 1.
 func (r *Run) newest() string {
-	for _, name := range []string{studentDir, stage2Dir, stage1Dir} {
+	for _, name := range []string{distill.StudentDir, distill.Stage2Dir, distill.Stage1Dir} {
 		if r.models[name] {
 			return name
 		}

@@ -68,7 +68,7 @@ func TestLatentGoesOnThroughStages(t *testing.T) {
 		return distill.TernaryCount{Stage: stage, Step: step, Linears: []distill.Ternary{{Name: "model.a.weight", Zero: 4, Latent: latent}}}
 	}
 	r := &Run{Metrics: &distill.Metrics{Ternary: []distill.TernaryCount{
-		count(bitnetLabel, 1, histogram), count(stage2Label, 5, histogram), count(stage2Label, 10, histogram), count(stage3Label, 3, histogram), count(stage3Label, 6, nil),
+		count(distill.BitNetLabel, 1, histogram), count(distill.Stage2Label, 5, histogram), count(distill.Stage2Label, 10, histogram), count(distill.Stage3Label, 3, histogram), count(distill.Stage3Label, 6, nil),
 	}}}
 	charts := r.latent()
 	if len(charts) != 1 || charts[0].Title() != "Latent weights over training: a (Stage-3 from step 10 on)" {

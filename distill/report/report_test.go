@@ -39,7 +39,7 @@ func TestReportOfARun(t *testing.T) {
 		if accuracy := fmt.Sprintf("%.2f ± %.2f", 100*want.Accuracy, 100*want.Stderr); got[1] != accuracy {
 			t.Errorf("%q, want accuracy %s", got, accuracy)
 		}
-		if size := want.Linear_bytes / 1000; want.Name != fullLabel && got[2] != fmt.Sprintf("%.1f kB (1/%.1f)", size, results.Rows[0].Linear_bytes/want.Linear_bytes) {
+		if size := want.Linear_bytes / 1000; want.Name != distill.FullLabel && got[2] != fmt.Sprintf("%.1f kB (1/%.1f)", size, results.Rows[0].Linear_bytes/want.Linear_bytes) {
 			t.Errorf("%q, want linears of %g kB and the full-precision model's compared with it", got, size)
 		}
 	}
@@ -76,7 +76,7 @@ func TestWeightsByTheFormula(t *testing.T) {
 	check(t, err)
 	f, err := r.examine(context.Background())
 	check(t, err)
-	m, err := hf.Load(filepath.Join(dir, studentDir))
+	m, err := hf.Load(filepath.Join(dir, distill.StudentDir))
 	check(t, err)
 	if len(f.weights) != 7*m.Config.Layers {
 		t.Fatalf("%d linears, want 7 in each of %d layers", len(f.weights), m.Config.Layers)
@@ -340,7 +340,7 @@ func TestCompare(t *testing.T) {
 				t.Errorf("row %q, want 0.125 of the second run", r)
 			}
 		}
-		if r[0] == b && r[1] == studentLabel && !strings.HasPrefix(r[2], "62.50 ± ") {
+		if r[0] == b && r[1] == distill.StudentLabel && !strings.HasPrefix(r[2], "62.50 ± ") {
 			t.Errorf("row %q, want accuracy 62.50", r)
 		}
 	}

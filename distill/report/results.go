@@ -16,7 +16,7 @@ import (
 // state tells how far the run has come.
 func (r *Run) state() string {
 	var there []string
-	for _, name := range []string{teacherDir, fullDir, bitnetDir, stage1Dir, stage2Dir, studentDir} {
+	for _, name := range []string{distill.TeacherDir, distill.FullDir, distill.BitNetDir, distill.Stage1Dir, distill.Stage2Dir, distill.StudentDir} {
 		if r.models[name] {
 			there = append(there, name)
 		}
@@ -41,7 +41,7 @@ func (r *Run) resultRows() [][]string {
 	}
 	var full distill.Row
 	for _, row := range r.Results.Rows {
-		if row.Name == fullLabel {
+		if row.Name == distill.FullLabel {
 			full = row
 		}
 	}

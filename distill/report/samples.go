@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/bitdistill/bitdistill/distill"
 	"github.com/bitdistill/bitdistill/plots"
 )
 
@@ -101,12 +102,12 @@ func (b *builder) seen(r *Run, f *findings) {
 	for _, a := range f.activations {
 		b.charts(plots.ActivationHistogram(a).Resized(800, 340))
 	}
-	teachers, okT := f.states[teacherDir]
+	teachers, okT := f.states[distill.TeacherDir]
 	students, okS := f.states[student]
 	if !okT || !okS {
 		return
 	}
-	settings := f.split(r.Config.Loss.Relations, student, teacherDir)
+	settings := f.split(r.Config.Loss.Relations, student, distill.TeacherDir)
 	n := len(f.examples.Prompt(f.sample))
 	relations := make([]plots.Relation, 3)
 	for i, name := range []string{"Q", "K", "V"} {

@@ -84,7 +84,7 @@ type scalar struct {
 
 func stepScalars(s distill.Step) []scalar {
 	all := []scalar{{"loss", s.Loss}, {"learning rate", s.LearningRate}, {"gradient norm", s.GradientNorm}, {"tokens per second", s.TokensPerS}}
-	if s.Stage == stage3Label {
+	if s.Stage == distill.Stage3Label {
 		all = append(all, scalar{"CE", s.CE}, scalar{"LD", s.LD}, scalar{"AD", s.AD})
 	}
 	for i := range all {

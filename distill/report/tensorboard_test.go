@@ -57,7 +57,7 @@ func TestTensorBoard(t *testing.T) {
 		if got[s.Stage+"/loss"][s.Step] != float32(s.Loss) || got[s.Stage+"/learning rate"][s.Step] != float32(s.LearningRate) {
 			t.Errorf("%s, step %d: loss %g, want %g", s.Stage, s.Step, got[s.Stage+"/loss"][s.Step], s.Loss)
 		}
-		if s.Stage == stage3Label && got["Stage-3/AD"][s.Step] != float32(s.AD) {
+		if s.Stage == distill.Stage3Label && got["Stage-3/AD"][s.Step] != float32(s.AD) {
 			t.Errorf("step %d: AD %g, want %g", s.Step, got["Stage-3/AD"][s.Step], s.AD)
 		}
 	}

@@ -31,7 +31,7 @@ func few[T any](all []T) []T {
 func (r *Run) latent() []*plots.Chart {
 	var counts []distill.TernaryCount
 	shift, last := 0, 0 // stage 3 goes on where stage 2 ended
-	for _, stage := range []string{stage2Label, stage3Label} {
+	for _, stage := range []string{distill.Stage2Label, distill.Stage3Label} {
 		shift = last
 		for _, c := range r.Metrics.Ternary {
 			if c.Stage == stage && len(c.Linears) > 0 {
