@@ -2,6 +2,7 @@ package plots
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +25,7 @@ func Accuracy(title string, bars ...Bar) *Chart {
 	for i, b := range bars {
 		percent[i] = Bar{b.Name, 100 * b.Value, 100 * b.Err}
 	}
-	return upright(title, "accuracy, % (± standard error)", "%.1f", 100, percent)
+	return upright(title, "accuracy, % (± standard error)", tenths, 100, percent)
 }
 
 // Memory draws sizes, given in bytes.
@@ -52,9 +53,9 @@ func Memory(title string, bars ...Bar) *Chart {
 func Speed(title string, bars ...Bar) *Chart { return Bars(title, "speed, tokens/s", bars...) }
 
 // Bars draws values from zero up, with error bars where they have an error. axis is the name of the values, with the unit.
-func Bars(title, axis string, bars ...Bar) *Chart { return upright(title, axis, "%.3g", 0, bars) }
+func Bars(title, axis string, bars ...Bar) *Chart { return upright(title, axis, significant, 0, bars) }
 
-func upright(title, axis, format string, top float64, bars []Bar) *Chart {
+func upright(title, axis string, format func(float64) string, top float64, bars []Bar) *Chart {
 	y := yAxis(axis)
 	if top > 0 {
 		y.Max = num(top)
@@ -73,7 +74,7 @@ func Ablation(title, axis string, variants ...Bar) *Chart {
 	o := newOption(title, "", xAxis(axis), y)
 	o.XAxis[0].SplitLine = &opts.SplitLine{Show: opts.Bool(true)}
 	o.Grid[0].Left, o.Grid[0].Right, o.Grid[0].Bottom = "200", "96", "56"
-	addBars(o, "%.3g", variants, true)
+	addBars(o, significant, variants, true)
 	if len(variants) > 0 && finite(variants[0].Value) {
 		o.Series[1].Mark = &markLine{
 			Symbol: []string{"none", "none"}, Silent: true, Z: 1, // below the bars and the values
@@ -96,7 +97,7 @@ func names(bars []Bar) []string {
 
 // addBars adds the bars with their values beside, and error bars: lines with caps at both ends. echarts has none of its own but
 // by a function, which an option does not hold.
-func addBars(o *option, format string, bars []Bar, lying bool) {
+func addBars(o *option, format func(float64) string, bars []Bar, lying bool) {
 	items, labels, caps, whiskers := make([]any, len(bars)), []any{}, []point{}, []any{}
 	bad := 0
 	at := func(i int, v float64) point {
@@ -107,7 +108,7 @@ func addBars(o *option, format string, bars []Bar, lying bool) {
 		return p
 	}
 	for i, b := range bars {
-		text, end := fmt.Sprintf(format, b.Value), b.Value
+		text, end := format(b.Value), b.Value
 		if !finite(b.Value) {
 			text, end = "not finite", 0
 			bad++
@@ -164,6 +165,16 @@ func addBars(o *option, format string, bars []Bar, lying bool) {
 	if o.Title[0].Subtitle = subtitle(len(bars) == 0, notes...); o.Title[0].Subtitle != "" {
 		o.Grid[0].Top = "72"
 	}
+}
+
+func tenths(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) }
+
+// significant has three significant digits, or all of a whole number's up to seven.
+func significant(v float64) string {
+	if abs := math.Abs(v); abs >= 1000 && abs < 1e7 {
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	return fmt.Sprintf("%.3g", v)
 }
 
 // asExact is an error with as many decimals as the value's text, or with more if it would be zero there.

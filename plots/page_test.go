@@ -222,3 +222,13 @@ func TestEchartsIsThePackages(t *testing.T) {
 		t.Error("a parser of HTML would change the scripts, and their hashes would not fit")
 	}
 }
+
+// TestTableAligns sees headers stand where their columns do.
+func TestTableAligns(t *testing.T) {
+	got := string(Table("", []string{"model", "accuracy", "note"}, [][]string{{"a", "not finite", "x"}, {"b", "0.90 ± 0.01", ""}}))
+	for _, want := range []string{`<th scope="col" class="text">model<`, `<th scope="col" class="number">accuracy<`, `<th scope="col" class="text">note<`} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %s in %s", want, got)
+		}
+	}
+}

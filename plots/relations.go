@@ -2,6 +2,7 @@ package plots
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/go-echarts/go-echarts/v2/charts"
 	"github.com/go-echarts/go-echarts/v2/opts"
@@ -145,11 +146,11 @@ func (p *relationPanels) add(name string, row, column int, m [][]float64) {
 	} else {
 		p.values = append(p.values, k)
 	}
-	left, top := 62+column*210, 96+row*panelHeight
+	left, top := ofWidth(7.5+26.5*float64(column)), 96+row*panelHeight // the width follows the page's
 	p.o.Title = append(p.o.Title, opts.Title{
-		Title: name, Left: px(left), Top: px(top - 26), TitleStyle: &opts.TextStyle{FontSize: 12, FontWeight: "normal"},
+		Title: name, Left: left, Top: px(top - 26), TitleStyle: &opts.TextStyle{FontSize: 12, FontWeight: "normal"},
 	})
-	p.o.Grid = append(p.o.Grid, grid{opts.Grid{Left: px(left), Top: px(top), Width: "180", Height: px(panelHeight - 46)}, "none"})
+	p.o.Grid = append(p.o.Grid, grid{opts.Grid{Left: left, Top: px(top), Width: ofWidth(22.5), Height: px(panelHeight - 46)}, "none"})
 	x, y := xCategories("", nil), yCategories("", nil)
 	x.Data, y.Data = positions(len(m)), positions(len(m))
 	x.AxisLabel, y.AxisLabel = nil, nil // numbers, some of which are left out evenly
@@ -169,6 +170,9 @@ func (p *relationPanels) add(name string, row, column int, m [][]float64) {
 		Name: name, Type: "heatmap", Data: cells, XAxisIndex: k, YAxisIndex: k,
 	}})
 }
+
+// ofWidth is a part of the chart's width, as echarts has it.
+func ofWidth(percent float64) string { return strconv.FormatFloat(percent, 'g', -1, 64) + "%" }
 
 func positions(n int) []string {
 	names := make([]string, n)
