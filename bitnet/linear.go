@@ -69,14 +69,29 @@ func (l Linear) ternaryProduct(codes, scale, w *Node) *Node {
 // "weight" [width] (Zhang and Sennrich 2019): x / sqrt(mean(x²) + eps) * weight. It is the backbone's norm, and as SubLN the norm
 // in front of a BitLinear (eps 1e-8 there). A new weight starts at 1.
 func RMSNorm(scope *model.Scope, x *Node, eps float64) *Node {
-	dims := x.Shape().Dimensions
-	width := dims[len(dims)-1]
-	w := scope.WithInitializer(ones).VariableWithShape("weight", vector(width)).NodeValue(x.Graph())
-	rows := graph.Reshape(x, -1, width)
-	meanSquare := graph.DivScalar(matmul.RowSums(graph.Mul(rows, rows)), width)
+	return rmsNorm(x, scope.WithInitializer(ones).VariableWithShape("weight", width(x)).NodeValue(x.Graph()), eps)
+}
+
+// OffsetRMSNorm is an RMSNorm whose weight is stored less offset: x / sqrt(mean(x²) + eps) * (offset + weight). Gemma's backbone
+// has 1 as its offset. A new weight starts at 1 - offset.
+func OffsetRMSNorm(scope *model.Scope, x *Node, eps, offset float64) *Node {
+	start := func(g *graph.Graph, shape shapes.Shape) *Node {
+		return graph.AddScalar(graph.Zeros(g, shape), 1-offset)
+	}
+	w := scope.WithInitializer(start).VariableWithShape("weight", width(x)).NodeValue(x.Graph())
+	return rmsNorm(x, graph.AddScalar(w, offset), eps)
+}
+
+// width is the shape of a vector along the last axis of x.
+func width(x *Node) shapes.Shape { return vector(x.Shape().Dim(-1)) }
+
+func rmsNorm(x, weight *Node, eps float64) *Node {
+	n := x.Shape().Dim(-1)
+	rows := graph.Reshape(x, -1, n)
+	meanSquare := graph.DivScalar(matmul.RowSums(graph.Mul(rows, rows)), n)
 	rms := graph.Sqrt(graph.AddScalar(meanSquare, eps)) // graph.Rsqrt has no gradient
-	normed := graph.Mul(rows, matmul.Outer(graph.Reciprocal(rms), graph.Reshape(w, 1, width)))
-	return graph.Reshape(normed, dims...)
+	normed := graph.Mul(rows, matmul.Outer(graph.Reciprocal(rms), graph.Reshape(weight, 1, n)))
+	return graph.Reshape(normed, x.Shape().Dimensions...)
 }
 
 func ones(g *graph.Graph, shape shapes.Shape) *Node { return graph.Ones(g, shape) }

@@ -28,18 +28,19 @@ func (f *forward) attention(layer int, x *Node) *Node {
 	q := f.headNorm(name+"q_norm", qkv[0], f.Heads)
 	k := f.headNorm(name+"k_norm", qkv[1], f.KVHeads)
 	v := graph.Reshape(qkv[2], f.batch, f.length, f.KVHeads, f.HeadDim)
-	q, k = f.rope.rotate(q), f.rope.rotate(k)
+	view := f.viewOf(layer)
+	q, k = view.rope.rotate(q), view.rope.rotate(k)
 	if f.wantStates[layer] {
 		flat := func(x *Node) *Node { return graph.Reshape(x, f.batch, f.length, -1) }
 		f.out.States[layer] = State{Q: flat(q), K: flat(k), V: flat(v)}
 	}
 
-	group, n, queries, bias := f.Heads/f.KVHeads, f.batch*f.KVHeads, f.length, f.bias
+	group, n, queries, bias := f.Heads/f.KVHeads, f.batch*f.KVHeads, f.length, view.bias
 	if f.picksIn(layer) {
-		q, bias = f.pick(q), f.spread(f.pick(f.hidden()))
+		q, bias = f.pick(q), f.spread(f.pick(f.hidden(view.window)))
 		queries = f.opts.At.Shape().Dimensions[1]
 	}
-	q = graph.MulScalar(q, 1/math.Sqrt(float64(f.HeadDim)))
+	q = graph.MulScalar(q, 1/math.Sqrt(f.queryScalar()))
 	q = graph.Reshape(q, f.batch, queries, f.KVHeads, group, f.HeadDim)
 	q = graph.Reshape(graph.TransposeAllAxes(q, 0, 2, 3, 1, 4), n, group*queries, f.HeadDim)
 	k = graph.Reshape(graph.TransposeAllAxes(k, 0, 2, 3, 1), n, f.HeadDim, f.length)
@@ -65,12 +66,45 @@ func (f *forward) headNorm(name string, x *Node, heads int) *Node {
 	return x
 }
 
+// queryScalar is what attention scores are divided by the square root of.
+func (f *forward) queryScalar() float64 {
+	if f.QueryScalar > 0 {
+		return f.QueryScalar
+	}
+	return float64(f.HeadDim)
+}
+
+// view is how a layer looks at the tokens before it.
+type view struct {
+	window int // tokens it sees, itself included; 0 for all
+	rope   rotary
+	bias   *Node // what is added to the scores, [batch*kvHeads, group*length, length]
+}
+
+// viewOf is the view of a layer; those of a kind share it.
+func (f *forward) viewOf(layer int) *view {
+	sliding := f.SlidingLayers != nil && f.SlidingLayers[layer]
+	if v, ok := f.views[sliding]; ok {
+		return v
+	}
+	v := &view{rope: f.newRotary(f.RopeTheta, f.RopeScaling)}
+	if sliding {
+		v.window, v.rope = f.SlidingWindow, f.newRotary(f.LocalRopeTheta, RopeScaling{})
+	}
+	v.bias = f.spread(f.hidden(v.window))
+	f.views[sliding] = v
+	return v
+}
+
 // hidden is masked at the columns that a row may not see and 0 elsewhere, [batch, length, length]: a row sees real tokens up to
-// itself, and itself even if it is padding.
-func (f *forward) hidden() *Node {
+// itself, those in its window if there is one, and itself even if it is padding.
+func (f *forward) hidden(window int) *Node {
 	square := shapes.Make(dtypes.Int32, f.batch, f.length, f.length)
 	row, col := graph.Iota(f.g, square, 1), graph.Iota(f.g, square, 2)
 	hidden := graph.GreaterThan(col, row)
+	if window > 0 && window < f.length {
+		hidden = graph.LogicalOr(hidden, graph.LessOrEqual(col, graph.AddScalar(row, -window)))
+	}
 	if f.in.Mask != nil {
 		padding := graph.Reshape(graph.Equal(f.in.Mask, graph.ScalarZero(f.g, f.in.Mask.DType())), f.batch, 1, f.length)
 		padding = graph.BroadcastToDims(padding, f.batch, f.length, f.length)
@@ -84,47 +118,6 @@ func (f *forward) spread(mask *Node) *Node {
 	rows := mask.Shape().Dimensions[1]
 	perHead := graph.BroadcastToDims(graph.InsertAxes(mask, 1), f.batch, f.Heads, rows, f.length)
 	return graph.Reshape(perHead, f.batch*f.KVHeads, f.Heads/f.KVHeads*rows, f.length)
-}
-
-// rotary holds the cosines and sines of the rotary position embedding, by number of heads.
-type rotary struct {
-	cos, sin map[int]*Node // [batch, length, heads, headDim/2]
-}
-
-// newRotary computes the angles position / theta^(2i/headDim) (Su et al. 2021). They are spread over the heads here, once for
-// all layers.
-func (f *forward) newRotary() rotary {
-	half := f.HeadDim / 2
-	inverse := make([]float32, half)
-	for i := range inverse {
-		inverse[i] = float32(1 / math.Pow(f.RopeTheta, float64(2*i)/float64(f.HeadDim)))
-	}
-	positions := f.in.Positions
-	if positions == nil {
-		positions = graph.Iota(f.g, shapes.Make(dtypes.Int32, 1, f.length), 1)
-	}
-	p := graph.ConvertDType(graph.Reshape(positions, -1, f.length, 1), dtypes.Float32)
-	angle := graph.InsertAxes(graph.Mul(p, graph.Reshape(graph.Const(f.g, inverse), 1, 1, half)), 2)
-	r := rotary{cos: map[int]*Node{}, sin: map[int]*Node{}}
-	for _, heads := range []int{f.Heads, f.KVHeads} {
-		r.cos[heads] = graph.BroadcastToDims(graph.Cos(angle), f.batch, f.length, heads, half)
-		r.sin[heads] = graph.BroadcastToDims(graph.Sin(angle), f.batch, f.length, heads, half)
-	}
-	return r
-}
-
-// rotate turns x [batch, length, heads, headDim] by its position, pairing the value i with i + headDim/2 as Hugging Face
-// files do.
-func (r rotary) rotate(x *Node) *Node {
-	heads, dim := x.Shape().Dimensions[2], x.Shape().Dimensions[3]
-	cos, sin := r.cos[heads], r.sin[heads]
-	all := graph.AxisRange()
-	a := graph.Slice(x, all, all, all, graph.AxisRange(0, dim/2))
-	b := graph.Slice(x, all, all, all, graph.AxisRange(dim/2, dim))
-	return graph.Concatenate([]*Node{
-		graph.Sub(graph.Mul(a, cos), graph.Mul(b, sin)),
-		graph.Add(graph.Mul(b, cos), graph.Mul(a, sin)),
-	}, -1)
 }
 
 // scopeOf is the scope of a tensor's Hugging Face name without its last part.

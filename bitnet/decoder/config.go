@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 
 	"github.com/bitdistill/bitdistill/bitnet"
 )
@@ -13,8 +12,10 @@ import (
 type Family string
 
 const (
-	Llama Family = "llama" // Llama and SmolLM2
-	Qwen3 Family = "qwen3" // Llama with an RMSNorm on every query and key head
+	Llama  Family = "llama"       // Llama and SmolLM2
+	Qwen2  Family = "qwen2"       // Qwen2 and Qwen2.5
+	Qwen3  Family = "qwen3"       // Qwen3, the dense models
+	Gemma3 Family = "gemma3_text" // Gemma3, text alone
 )
 
 // Config is everything that decides the function of a decoder besides its weights.
@@ -30,7 +31,14 @@ type Config struct {
 	MaxPositions     int     // longest sequence the model was made for
 	NormEps          float64 // epsilon of the backbone's RMSNorms
 	RopeTheta        float64 // base of the rotary embedding
-	TieEmbeddings    bool    // the head is the embedding, transposed
+	RopeScaling      RopeScaling
+	TieEmbeddings    bool // the head is the embedding, transposed
+
+	// Gemma3 alone.
+	SlidingWindow  int     // tokens that a sliding layer looks at, itself included; 0 without such layers
+	SlidingLayers  []bool  // by layer: whether it is sliding; nil when none is
+	LocalRopeTheta float64 // base of the rotary embedding of sliding layers, which is not scaled
+	QueryScalar    float64 // attention scores are divided by its square root (query_pre_attn_scalar)
 
 	Quantization bitnet.Quantization
 }
@@ -44,10 +52,8 @@ func (c Config) Validate() error {
 			fault("%s: %d, want a positive number", name, v)
 		}
 	}
-	switch c.Family {
-	case Llama, Qwen3:
-	default:
-		fault("model_type: %q is not supported; supported are llama, qwen3", c.Family)
+	if _, ok := architectures[c.Family]; !ok {
+		fault("model_type: %q is not supported; supported are %s", c.Family, supported())
 	}
 	positive("vocab_size", c.VocabSize)
 	positive("hidden_size", c.HiddenSize)
@@ -66,8 +72,14 @@ func (c Config) Validate() error {
 	if !(c.NormEps > 0 && c.NormEps < 1) {
 		fault("rms_norm_eps: %g, want a small positive number", c.NormEps)
 	}
-	if !(c.RopeTheta > 0) || math.IsInf(c.RopeTheta, 1) {
+	if !finitePositive(c.RopeTheta) {
 		fault("rope_theta: %g, want a positive number", c.RopeTheta)
+	}
+	if err := c.RopeScaling.Validate(); err != nil {
+		faults = append(faults, err)
+	}
+	if err := c.validateSliding(); err != nil {
+		faults = append(faults, err)
 	}
 	if err := c.Quantization.Validate(); err != nil {
 		faults = append(faults, err)
@@ -75,8 +87,34 @@ func (c Config) Validate() error {
 	return errors.Join(faults...)
 }
 
+// validateSliding checks what only Gemma3 has.
+func (c Config) validateSliding() error {
+	if !c.arch().sliding {
+		if c.SlidingWindow != 0 || len(c.SlidingLayers) != 0 || c.LocalRopeTheta != 0 || c.QueryScalar != 0 {
+			return fmt.Errorf("sliding_window: a %s model has none, nor rope_local_base_freq or query_pre_attn_scalar", c.Family)
+		}
+		return nil
+	}
+	switch {
+	case c.SlidingWindow < 1 || c.SlidingWindow > math.MaxInt32:
+		return fmt.Errorf("sliding_window: %d, want a positive number", c.SlidingWindow)
+	case len(c.SlidingLayers) != c.Layers:
+		return fmt.Errorf("layer_types: has %d entries, num_hidden_layers is %d", len(c.SlidingLayers), c.Layers)
+	case !finitePositive(c.LocalRopeTheta):
+		return fmt.Errorf("rope_local_base_freq: %g, want a positive number", c.LocalRopeTheta)
+	case !finitePositive(c.QueryScalar):
+		return fmt.Errorf("query_pre_attn_scalar: %g, want a positive number", c.QueryScalar)
+	}
+	return nil
+}
+
+func finitePositive(v float64) bool { return v > 0 && !math.IsInf(v, 1) }
+
 // QKNorm reports whether queries and keys are RMS-normalised per head before the rotary embedding.
-func (c Config) QKNorm() bool { return c.Family == Qwen3 }
+func (c Config) QKNorm() bool { return c.arch().qkNorm }
+
+// NormOffset is what is added to the weights of the backbone's RMSNorms before they multiply: 1 for Gemma3, else 0.
+func (c Config) NormOffset() float64 { return c.arch().normOffset }
 
 // Layer turns a layer number that may count from the end (-1 is the last) into one in [0, Layers).
 func (c Config) Layer(n int) (int, error) {
@@ -88,112 +126,4 @@ func (c Config) Layer(n int) (int, error) {
 		return 0, fmt.Errorf("layer %d: the model has layers 0 to %d (or -%d to -1)", n, c.Layers-1, c.Layers)
 	}
 	return i, nil
-}
-
-// Kind is the role of a tensor; what is quantized, decayed or counted depends on it.
-type Kind int
-
-const (
-	Embedding Kind = iota // token embedding, also the head when tied
-	Head                  // untied output head
-	Linear                // a projection inside a block: the matrices that become ternary
-	Norm                  // an RMSNorm weight of the backbone
-	SubLNorm              // an RMSNorm weight that stage 1 added
-)
-
-// Tensor describes one weight of a model. Name is its Hugging Face name, and with "/" for "." its path in the
-// model.Store, so that one name leads from a file to a variable.
-type Tensor struct {
-	Name string
-	Dims []int // linears [out, in]; embedding and head [vocab, hidden]; norms [width]
-	Kind Kind
-}
-
-// Path is the tensor's variable path in a model.Store.
-func (t Tensor) Path() string { return "/" + strings.ReplaceAll(t.Name, ".", "/") }
-
-// Size is the number of values.
-func (t Tensor) Size() int {
-	n := 1
-	for _, d := range t.Dims {
-		n *= d
-	}
-	return n
-}
-
-// linears of a block, in the order they are applied.
-var linears = [...]string{
-	"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
-	"mlp.gate_proj", "mlp.up_proj", "mlp.down_proj",
-}
-
-// hasSubLN reports whether the linear has a SubLN in front.
-func (c Config) hasSubLN(linear string) bool {
-	switch c.Quantization.SubLN {
-	case bitnet.SubLNAll:
-		return true
-	case bitnet.SubLNOutput:
-		return linear == "self_attn.o_proj" || linear == "mlp.down_proj"
-	}
-	return false
-}
-
-// linearDims is [out, in] of a linear of a block.
-func (c Config) linearDims(linear string) []int {
-	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
-	switch linear {
-	case "self_attn.q_proj":
-		return []int{q, c.HiddenSize}
-	case "self_attn.k_proj", "self_attn.v_proj":
-		return []int{kv, c.HiddenSize}
-	case "self_attn.o_proj":
-		return []int{c.HiddenSize, q}
-	case "mlp.gate_proj", "mlp.up_proj":
-		return []int{c.IntermediateSize, c.HiddenSize}
-	default: // mlp.down_proj
-		return []int{c.HiddenSize, c.IntermediateSize}
-	}
-}
-
-// Tensors is the one table of names and shapes: import, export, checks, counts and the optimizer's groups follow it.
-// The config must be valid.
-func (c Config) Tensors() []Tensor {
-	ts := []Tensor{{"model.embed_tokens.weight", []int{c.VocabSize, c.HiddenSize}, Embedding}}
-	for i := range c.Layers {
-		block := fmt.Sprintf("model.layers.%d.", i)
-		ts = append(ts, Tensor{block + "input_layernorm.weight", []int{c.HiddenSize}, Norm})
-		for _, l := range linears {
-			dims := c.linearDims(l)
-			ts = append(ts, Tensor{block + l + ".weight", dims, Linear})
-			if c.hasSubLN(l) {
-				ts = append(ts, Tensor{block + l + ".norm.weight", []int{dims[1]}, SubLNorm})
-			}
-		}
-		if c.QKNorm() {
-			ts = append(ts,
-				Tensor{block + "self_attn.q_norm.weight", []int{c.HeadDim}, Norm},
-				Tensor{block + "self_attn.k_norm.weight", []int{c.HeadDim}, Norm})
-		}
-		ts = append(ts, Tensor{block + "post_attention_layernorm.weight", []int{c.HiddenSize}, Norm})
-	}
-	ts = append(ts, Tensor{"model.norm.weight", []int{c.HiddenSize}, Norm})
-	if !c.TieEmbeddings {
-		ts = append(ts, Tensor{"lm_head.weight", []int{c.VocabSize, c.HiddenSize}, Head})
-	}
-	return ts
-}
-
-// Parameters counts the values of the tensors of the given kinds, or of all when none is given.
-func (c Config) Parameters(kinds ...Kind) int {
-	n := 0
-	for _, t := range c.Tensors() {
-		keep := len(kinds) == 0
-		for _, k := range kinds {
-			keep = keep || t.Kind == k
-		}
-		if keep {
-			n += t.Size()
-		}
-	}
-	return n
 }

@@ -2,6 +2,7 @@ package decoder
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/bitdistill/bitdistill/bitnet"
 	"github.com/bitdistill/bitdistill/internal/matmul"
@@ -86,9 +87,8 @@ type forward struct {
 	opts          Options
 	g             *graph.Graph
 	batch, length int
-	bias          *Node // what is added to the scores, [batch*kvHeads, group*length, length]
-	rope          rotary
-	pickEarly     bool // the last block computes only what the chosen positions need
+	views         map[bool]*view // of layers with and without a window
+	pickEarly     bool           // the last block computes only what the chosen positions need
 	wantStates    map[int]bool
 	wantInputs    map[string]bool
 	out           Outputs
@@ -98,7 +98,7 @@ func newForward(scope *model.Scope, cfg Config, in Inputs, opts Options) *forwar
 	f := &forward{
 		Config: cfg, root: scope, in: in, opts: opts, g: in.IDs.Graph(),
 		batch: in.IDs.Shape().Dimensions[0], length: in.IDs.Shape().Dimensions[1],
-		wantStates: map[int]bool{}, wantInputs: map[string]bool{},
+		views: map[bool]*view{}, wantStates: map[int]bool{}, wantInputs: map[string]bool{},
 		out: Outputs{States: map[int]State{}, LinearInputs: map[string]*Node{}},
 	}
 	if f.length > cfg.MaxPositions {
@@ -114,14 +114,16 @@ func newForward(scope *model.Scope, cfg Config, in Inputs, opts Options) *forwar
 		f.wantInputs[name] = true
 	}
 	f.pickEarly = opts.At != nil && !opts.Hidden && len(opts.LinearInputs) == 0
-	f.bias = f.spread(f.hidden()) // once for all layers
-	f.rope = f.newRotary()
 	return f
 }
 
 // embed looks the token embeddings up: [batch, length, hidden].
 func (f *forward) embed() *Node {
-	return graph.Gather(f.embedding(), graph.InsertAxes(f.in.IDs, -1))
+	x := graph.Gather(f.embedding(), graph.InsertAxes(f.in.IDs, -1))
+	if f.arch().embedScale {
+		x = graph.MulScalar(x, float32(math.Sqrt(float64(f.HiddenSize))))
+	}
+	return x
 }
 
 func (f *forward) embedding() *Node {
@@ -155,22 +157,31 @@ func (f *forward) pick(x *Node) *Node {
 }
 
 func (f *forward) norm(name string, x *Node) *Node {
+	if f.NormOffset() != 0 {
+		return bitnet.OffsetRMSNorm(scopeOf(f.root, name), x, f.NormEps, f.NormOffset())
+	}
 	return bitnet.RMSNorm(scopeOf(f.root, name), x, f.NormEps)
 }
 
 // block is one transformer block on x [batch, length, hidden].
 func (f *forward) block(i int, x *Node) *Node {
-	name := fmt.Sprintf("model.layers.%d.", i)
+	name, arch := fmt.Sprintf("model.layers.%d.", i), f.arch()
 	attended := f.attention(i, f.norm(name+"input_layernorm", x))
 	if f.picksIn(i) {
 		x = f.pick(x)
 	}
-	x = graph.Add(x, f.linears(attended, name+"self_attn.o_proj")[0])
-	h := f.norm(name+"post_attention_layernorm", x)
-	gateUp := f.linears(h, name+"mlp.gate_proj", name+"mlp.up_proj")
-	gate, up := gateUp[0], gateUp[1]
-	activated := graph.Mul(graph.Mul(gate, graph.Logistic(gate)), up) // SwiGLU
-	return graph.Add(x, f.linears(activated, name+"mlp.down_proj")[0])
+	y, feedForwardNorm := f.linears(attended, name+"self_attn.o_proj")[0], postAttentionNorm
+	if arch.postNorms {
+		y, feedForwardNorm = f.norm(name+postAttentionNorm, y), preFeedForwardNorm
+	}
+	x = graph.Add(x, y)
+	gateUp := f.linears(f.norm(name+feedForwardNorm, x), name+"mlp.gate_proj", name+"mlp.up_proj")
+	gated := graph.Mul(arch.activation(gateUp[0]), gateUp[1]) // a gated linear unit (Shazeer 2020)
+	y = f.linears(gated, name+"mlp.down_proj")[0]
+	if arch.postNorms {
+		y = f.norm(name+postFeedForwardNorm, y)
+	}
+	return graph.Add(x, y)
 }
 
 // linears applies linears of a block to the same input. Without a SubLN in front of them they share its int8 codes.
@@ -194,7 +205,7 @@ func (f *forward) linears(x *Node, names ...string) []*Node {
 			}
 			shared = &a
 		}
-		ys[i] = bitnet.Linear{Out: f.linearDims(kind)[0], Weights: f.Quantization.Weights}.Apply(scope, *shared)
+		ys[i] = bitnet.Linear{Out: f.linearDims(kind)[0], Weights: f.Quantization.Weights, Bias: f.hasBias(kind)}.Apply(scope, *shared)
 	}
 	return ys
 }

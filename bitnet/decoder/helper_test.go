@@ -79,7 +79,9 @@ func randomWeights(cfg decoder.Config, seed uint64) weights {
 		switch tensor.Kind {
 		case decoder.Linear:
 			std = 1.3 / math.Sqrt(float64(tensor.Dims[1]))
-		case decoder.Norm, decoder.SubLNorm:
+		case decoder.Norm:
+			mean, std = 1-cfg.NormOffset(), 0.25
+		case decoder.SubLNorm:
 			mean, std = 1, 0.25
 		}
 		values := make([]float64, tensor.Size())
@@ -119,15 +121,24 @@ func tiny(family decoder.Family, q bitnet.Quantization) decoder.Config {
 	if family == decoder.Qwen3 { // heads*headDim is not hidden, and no two heads share more than one key head
 		c.HeadDim, c.Heads, c.KVHeads, c.RopeTheta, c.NormEps, c.TieEmbeddings = 6, 3, 1, 1e6, 1e-6, false
 	}
+	switch family {
+	case decoder.Qwen2: // wavelengths above, between and below the limits
+		c.HeadDim, c.Heads, c.KVHeads = 6, 2, 1
+		c.RopeScaling = decoder.RopeScaling{Type: decoder.RopeLlama3, Factor: 4, LowFreqFactor: 1, HighFreqFactor: 4, OriginalPositions: 16}
+		c.RopeTheta = 50
+	case decoder.Gemma3:
+		c.RopeScaling = decoder.RopeScaling{Type: decoder.RopeLinear, Factor: 3}
+		c.SlidingWindow, c.SlidingLayers, c.LocalRopeTheta, c.QueryScalar = 3, []bool{true, false}, 100, 7
+	}
 	return c
 }
 
 var (
-	families = []decoder.Family{decoder.Llama, decoder.Qwen3}
+	families = []decoder.Family{decoder.Llama, decoder.Qwen2, decoder.Qwen3, decoder.Gemma3}
 	subLNs   = []bitnet.SubLN{bitnet.SubLNNone, bitnet.SubLNOutput, bitnet.SubLNAll}
 )
 
-// variants are full precision and ternary ones with each SubLN, in both families.
+// variants are full precision and ternary ones with each SubLN, in every family.
 func variants() map[string]decoder.Config {
 	all := map[string]decoder.Config{}
 	for _, family := range families {

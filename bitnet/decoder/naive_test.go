@@ -50,10 +50,15 @@ func (n *naive) forward(ids []int32, isReal []bool, positions []int32) [][]float
 	x := make([][]float64, len(ids))
 	for t, id := range ids {
 		x[t] = slices.Clone(row(n.weights["model.embed_tokens.weight"], int(id), c.HiddenSize))
+		if c.Family == decoder.Gemma3 {
+			for i := range x[t] {
+				x[t][i] *= math.Sqrt(float64(c.HiddenSize))
+			}
+		}
 	}
 	for i := range c.Layers {
 		n.hidden = append(n.hidden, x)
-		x = n.block(fmt.Sprintf("model.layers.%d.", i), x, isReal, positions)
+		x = n.block(i, x, isReal, positions)
 	}
 	x = n.norm("model.norm", x, c.NormEps)
 	n.hidden = append(n.hidden, x)
@@ -64,8 +69,13 @@ func (n *naive) forward(ids []int32, isReal []bool, positions []int32) [][]float
 	return times(x, head, c.VocabSize)
 }
 
-func (n *naive) block(name string, x [][]float64, isReal []bool, positions []int32) [][]float64 {
-	c := n.cfg
+func (n *naive) block(layer int, x [][]float64, isReal []bool, positions []int32) [][]float64 {
+	c, name := n.cfg, fmt.Sprintf("model.layers.%d.", layer)
+	gemma := c.Family == decoder.Gemma3
+	window, theta, scaling := len(x), c.RopeTheta, c.RopeScaling
+	if gemma && c.SlidingLayers[layer] {
+		window, theta, scaling = c.SlidingWindow, c.LocalRopeTheta, decoder.RopeScaling{}
+	}
 	h := n.norm(name+"input_layernorm", x, c.NormEps)
 	q := n.linear(name+"self_attn.q_proj", h, c.Heads*c.HeadDim)
 	k := n.linear(name+"self_attn.k_proj", h, c.KVHeads*c.HeadDim)
@@ -81,29 +91,47 @@ func (n *naive) block(name string, x [][]float64, isReal []bool, positions []int
 		}{{"q_norm", q[t]}, {"k_norm", k[t]}} {
 			for start := 0; start < len(side.heads); start += c.HeadDim {
 				head := side.heads[start : start+c.HeadDim]
-				if c.Family == decoder.Qwen3 {
-					copy(head, rmsNorm(head, n.weights[name+"self_attn."+side.name+".weight"], c.NormEps))
+				if c.Family == decoder.Qwen3 || gemma {
+					copy(head, n.norm(name+"self_attn."+side.name, [][]float64{head}, c.NormEps)[0])
 				}
-				rotate(head, position, c.RopeTheta)
+				rotate(head, position, theta, scaling)
 			}
 		}
 	}
 	n.q, n.k, n.v = append(n.q, q), append(n.k, k), append(n.v, v)
-	x = sum(x, n.linear(name+"self_attn.o_proj", attend(c, q, k, v, isReal), c.HiddenSize))
+	y := n.linear(name+"self_attn.o_proj", attend(c, q, k, v, isReal, window), c.HiddenSize)
+	before := "post_attention_layernorm"
+	if gemma {
+		y, before = n.norm(name+"post_attention_layernorm", y, c.NormEps), "pre_feedforward_layernorm"
+	}
+	x = sum(x, y)
 
-	h = n.norm(name+"post_attention_layernorm", x, c.NormEps)
+	h = n.norm(name+before, x, c.NormEps)
 	gate := n.linear(name+"mlp.gate_proj", h, c.IntermediateSize)
 	up := n.linear(name+"mlp.up_proj", h, c.IntermediateSize)
 	for t := range gate {
 		for i, g := range gate[t] {
-			gate[t][i] = g / (1 + math.Exp(-g)) * up[t][i]
+			activated := g / (1 + math.Exp(-g))
+			if gemma {
+				activated = g / 2 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(g+0.044715*g*g*g)))
+			}
+			gate[t][i] = activated * up[t][i]
 		}
 	}
-	return sum(x, n.linear(name+"mlp.down_proj", gate, c.HiddenSize))
+	y = n.linear(name+"mlp.down_proj", gate, c.HiddenSize)
+	if gemma {
+		y = n.norm(name+"post_feedforward_layernorm", y, c.NormEps)
+	}
+	return sum(x, y)
 }
 
-// attend is softmax attention of grouped queries: query head h looks at key head h / (heads/kvHeads).
-func attend(c decoder.Config, q, k, v [][]float64, isReal []bool) [][]float64 {
+// attend is softmax attention of grouped queries: query head h looks at key head h / (heads/kvHeads). A token
+// looks back at window tokens, itself included.
+func attend(c decoder.Config, q, k, v [][]float64, isReal []bool, window int) [][]float64 {
+	divisor := float64(c.HeadDim)
+	if c.Family == decoder.Gemma3 {
+		divisor = c.QueryScalar
+	}
 	out := make([][]float64, len(q))
 	for t := range q {
 		out[t] = make([]float64, c.Heads*c.HeadDim)
@@ -112,8 +140,8 @@ func attend(c decoder.Config, q, k, v [][]float64, isReal []bool) [][]float64 {
 			query := row(q[t], h, c.HeadDim)
 			seen, total := make([]float64, t+1), 0.0
 			for s := range seen {
-				if s == t || isReal == nil || isReal[s] {
-					seen[s] = math.Exp(dot(query, row(k[s], kv, c.HeadDim)) / math.Sqrt(float64(c.HeadDim)))
+				if s == t || t-s < window && (isReal == nil || isReal[s]) {
+					seen[s] = math.Exp(dot(query, row(k[s], kv, c.HeadDim)) / math.Sqrt(divisor))
 					total += seen[s]
 				}
 			}
@@ -127,11 +155,21 @@ func attend(c decoder.Config, q, k, v [][]float64, isReal []bool) [][]float64 {
 	return out
 }
 
-// rotate turns the pairs (i, i+half) of a head by position / theta^(2i/dim).
-func rotate(head []float64, position int, theta float64) {
+// rotate turns the pairs (i, i+half) of a head by position / theta^(2i/dim), scaled.
+func rotate(head []float64, position int, theta float64, scaling decoder.RopeScaling) {
 	half := len(head) / 2
 	for i := range half {
-		sin, cos := math.Sincos(float64(position) * math.Pow(theta, -float64(i)/float64(half)))
+		frequency := math.Pow(theta, -float64(i)/float64(half))
+		switch wavelength := 2 * math.Pi / frequency; {
+		case scaling.Type == decoder.RopeLinear:
+			frequency /= scaling.Factor
+		case scaling.Type == decoder.RopeLlama3 && wavelength > float64(scaling.OriginalPositions)/scaling.LowFreqFactor:
+			frequency /= scaling.Factor
+		case scaling.Type == decoder.RopeLlama3 && wavelength >= float64(scaling.OriginalPositions)/scaling.HighFreqFactor:
+			smooth := (float64(scaling.OriginalPositions)/wavelength - scaling.LowFreqFactor) / (scaling.HighFreqFactor - scaling.LowFreqFactor)
+			frequency *= (1-smooth)/scaling.Factor + smooth
+		}
+		sin, cos := math.Sincos(float64(position) * frequency)
 		a, b := head[i], head[i+half]
 		head[i], head[i+half] = a*cos-b*sin, b*cos+a*sin
 	}
@@ -150,13 +188,24 @@ func (n *naive) linear(name string, x [][]float64, out int) [][]float64 {
 	n.inputs[name] = x
 	w := n.weights[name+".weight"]
 	if q.Weights == bitnet.FullPrecision {
-		return times(x, w, out)
+		return n.biased(name, times(x, w, out))
 	}
 	quantized := make([][]float64, len(x))
 	for t := range x {
 		quantized[t] = n.quantize(x[t], n.int8)
 	}
-	return times(quantized, n.quantize(w, func(w []float64) []float64 { return n.ternary(w, out) }), out)
+	return n.biased(name, times(quantized, n.quantize(w, func(w []float64) []float64 { return n.ternary(w, out) }), out))
+}
+
+// biased adds the bias of Qwen2's queries, keys and values.
+func (n *naive) biased(name string, x [][]float64) [][]float64 {
+	bias := n.weights[name+".bias"]
+	for t := range x {
+		for i := range bias {
+			x[t][i] += bias[i]
+		}
+	}
+	return x
 }
 
 // quantize applies a quantizer, or in a frozen pass what it added before.
@@ -210,9 +259,15 @@ func (n *naive) ternary(w []float64, rows int) []float64 {
 }
 
 func (n *naive) norm(name string, x [][]float64, eps float64) [][]float64 {
+	gamma := slices.Clone(n.weights[name+".weight"])
+	if n.cfg.Family == decoder.Gemma3 {
+		for i := range gamma {
+			gamma[i]++
+		}
+	}
 	out := make([][]float64, len(x))
 	for t := range x {
-		out[t] = rmsNorm(x[t], n.weights[name+".weight"], eps)
+		out[t] = rmsNorm(x[t], gamma, eps)
 	}
 	return out
 }

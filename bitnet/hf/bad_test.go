@@ -88,7 +88,7 @@ func TestBadFolders(t *testing.T) {
 		"wrong dtype":       {weights(with(oProj, safetensors.F64, []int{64, 64})), "model.safetensors", oProj + ": dtype F64"},
 		"missing":           {weights(without(oProj)), "model.safetensors", oProj + ": missing"},
 		"unknown":           {weights(with("model.extra", safetensors.F32, []int{1})), "model.safetensors", "model.extra: is not part of a llama model"},
-		"bias":              {weights(with("model.layers.0.self_attn.q_proj.bias", safetensors.F32, []int{64})), "model.safetensors", "biases are not supported"},
+		"bias":              {weights(with("model.layers.0.self_attn.q_proj.bias", safetensors.F32, []int{64})), "model.safetensors", "biases there are not supported"},
 		"SubLN":             {weights(with("model.layers.0.self_attn.o_proj.norm.weight", safetensors.F32, []int{64})), "model.safetensors", "check bitdistill.subln"},
 		"not finite":        {weights(with("model.norm.weight", safetensors.F32, []int{64}, 1, inf)), "model.safetensors", "model.norm.weight: value 1 is +Inf"},
 		"untied":            {changed(map[string]any{"tie_word_embeddings": false}), "model.safetensors", "lm_head.weight: missing; if the head is the embedding"},

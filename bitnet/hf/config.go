@@ -5,9 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"math"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -151,16 +148,19 @@ func (f *fields) config() decoder.Config {
 		Layers:           f.size("num_hidden_layers"),
 		Heads:            f.size("num_attention_heads"),
 		NormEps:          value(f, "rms_norm_eps", "a number", 1e-6),
-		RopeTheta:        10_000,
 		TieEmbeddings:    value(f, "tie_word_embeddings", "true or false", false),
 		Quantization:     f.quantization(),
 	}
-	c.KVHeads, c.HeadDim, c.MaxPositions = c.Heads, 0, 2048
-	if c.Family == decoder.Qwen3 {
-		if _, ok := f.raw["num_key_value_heads"]; !ok {
-			c.KVHeads = 32
-		}
-		c.HeadDim, c.MaxPositions = 128, 32_768
+	own, ok := familyKeys[c.Family]
+	if !ok { // which is the fault: no others because of that
+		own = familyKeys[decoder.Llama]
+	}
+	c.KVHeads, c.HeadDim, c.MaxPositions = c.Heads, own.headDim, own.maxPositions
+	if _, ok := f.raw["num_key_value_heads"]; !ok && own.kvHeads > 0 { // null, other than absence, means all heads
+		c.KVHeads = own.kvHeads
+	}
+	if _, ok := f.raw["tie_word_embeddings"]; !ok {
+		c.TieEmbeddings = own.tied
 	}
 	c.KVHeads = f.integer("num_key_value_heads", c.KVHeads)
 	c.HeadDim = f.integer("head_dim", c.HeadDim)
@@ -171,15 +171,17 @@ func (f *fields) config() decoder.Config {
 			f.fault("head_dim", "missing, and hidden_size %d is not a multiple of num_attention_heads %d", c.HiddenSize, c.Heads)
 		}
 	}
+	c.RopeTheta = own.theta
 	if c.Layers > maxLayers {
 		f.fault("num_hidden_layers", "%d, at most %d are supported", c.Layers, maxLayers)
+		return c
 	}
-	switch c.Family {
-	case decoder.Llama, decoder.Qwen3:
-		c.RopeTheta = f.rope()
-		f.plainKeys()
-		f.attentionLayers(c)
+	if !ok {
+		return c
 	}
+	f.plainKeys(own.honours)
+	f.rope(&c)
+	f.layerTypes(&c)
 	return c
 }
 
@@ -202,80 +204,4 @@ func (f *fields) quantization() bitnet.Quantization {
 		return bitnet.Full()
 	}
 	return q
-}
-
-// rope reads the base of the rotary embedding in either form, and refuses other kinds of it.
-func (f *fields) rope() float64 {
-	const otherwise = 10_000
-	theta := value[float64](f, "rope_theta", "a number", otherwise)
-	for _, name := range []string{"rope_parameters", "rope_scaling"} {
-		params := value[map[string]json.RawMessage](f, name, "an object", nil)
-		in := &fields{raw: params, faulty: map[string]bool{}}
-		kind := value(in, "rope_type", "a string", value(in, "type", "a string", "default"))
-		if kind != "default" {
-			f.fault(name, "rope_type %q is not supported; supported is default", kind)
-			continue
-		}
-		if own := value(in, "rope_theta", "a number", theta); own != theta {
-			if _, both := f.get("rope_theta"); both {
-				f.fault(name, "rope_theta %g contradicts rope_theta %g beside it", own, theta)
-			}
-			theta = own
-		}
-		if factor := value(in, "partial_rotary_factor", "a number", 1.0); factor != 1 {
-			in.fault("partial_rotary_factor", "%g, supported is 1", factor)
-		}
-		for _, key := range slices.Sorted(maps.Keys(params)) {
-			switch key {
-			case "rope_type", "type", "rope_theta", "partial_rotary_factor":
-			default:
-				in.fault(key, "is not known with rope_type default")
-			}
-		}
-		for _, fault := range in.faults {
-			f.fault(name, "%w", fault)
-		}
-	}
-	if !(theta > 0) || math.IsInf(theta, 1) {
-		f.fault("rope_theta", "%g, want a positive number", theta)
-	}
-	return theta
-}
-
-// plainKeys refuses every value but the supported one.
-func (f *fields) plainKeys() {
-	for _, name := range slices.Sorted(maps.Keys(plain)) {
-		raw, ok := f.get(name)
-		if !ok {
-			continue
-		}
-		var got any
-		if err := json.Unmarshal(raw, &got); err == nil && reflect.DeepEqual(got, plain[name]) {
-			continue
-		}
-		reason, ok := advice[name]
-		if !ok {
-			supported, _ := json.Marshal(plain[name]) // a string, number, bool or null cannot fail
-			reason = "supported is " + string(supported)
-		}
-		f.fault(name, "%s is not supported; %s", brief(raw), reason)
-	}
-}
-
-// attentionLayers refuses windows: all layers look at all positions.
-func (f *fields) attentionLayers(c decoder.Config) {
-	if raw, ok := f.get("sliding_window"); ok && c.Family != decoder.Qwen3 {
-		// Qwen3 has use_sliding_window beside it, which decides.
-		f.fault("sliding_window", "%s is not supported; supported is null", brief(raw))
-	}
-	kinds := value[[]string](f, "layer_types", "a list of strings", nil)
-	for i, kind := range kinds {
-		if kind != "full_attention" {
-			f.fault("layer_types", "layer %d is %q, supported is full_attention", i, kind)
-			return
-		}
-	}
-	if len(kinds) > 0 && len(kinds) != c.Layers {
-		f.fault("layer_types", "has %d entries, num_hidden_layers is %d", len(kinds), c.Layers)
-	}
 }

@@ -63,7 +63,7 @@ var harmless = set(`architectures transformers_version dtype torch_dtype initial
 	no_repeat_ngram_size encoder_no_repeat_ngram_size bad_words_ids num_return_sequences forced_bos_token_id
 	forced_eos_token_id remove_invalid_values exponential_decay_length_penalty suppress_tokens
 	begin_suppress_tokens use_flash_attn attn_implementation transformers.js_config unsloth_version unsloth_fixed
-	model_max_length name_or_path`)
+	model_max_length name_or_path cache_implementation`)
 
 func set(words string) map[string]bool {
 	s := map[string]bool{}

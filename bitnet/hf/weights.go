@@ -108,7 +108,7 @@ func unknownHint(name string, c decoder.Config) string {
 	case strings.HasSuffix(name, "_proj.norm.weight"):
 		return fmt.Sprintf(" with SubLN %s; check bitdistill.subln", c.Quantization.SubLN)
 	case strings.HasSuffix(name, ".bias"):
-		return "; biases are not supported"
+		return "; biases there are not supported"
 	case strings.HasPrefix(name, fmt.Sprintf("model.layers.%d.", c.Layers)):
 		return "; check num_hidden_layers"
 	}

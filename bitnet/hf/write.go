@@ -3,6 +3,8 @@ package hf
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
+	"slices"
 
 	"github.com/bitdistill/bitdistill/bitnet"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
@@ -10,8 +12,10 @@ import (
 
 // architectures are the class names that transformers wants in config.json.
 var architectures = map[decoder.Family]string{
-	decoder.Llama: "LlamaForCausalLM",
-	decoder.Qwen3: "Qwen3ForCausalLM",
+	decoder.Llama:  "LlamaForCausalLM",
+	decoder.Qwen2:  "Qwen2ForCausalLM",
+	decoder.Qwen3:  "Qwen3ForCausalLM",
+	decoder.Gemma3: "Gemma3ForCausalLM",
 }
 
 // configJSON is the original config.json, or an empty one, with what the model's config and dtype changed.
@@ -47,18 +51,20 @@ func (m *Model) configJSON() ([]byte, error) {
 		{"max_position_embeddings", c.MaxPositions, old.MaxPositions},
 		{"rms_norm_eps", c.NormEps, old.NormEps},
 		{"tie_word_embeddings", c.TieEmbeddings, old.TieEmbeddings},
-		{"hidden_act", "silu", "silu"},
 	} {
 		if m.config == nil || !equalJSON(f.now, f.was) {
 			set(f.name, f.now)
 		}
 	}
-	if c.RopeTheta != old.RopeTheta { // in both forms: each version of transformers reads its own
-		set("rope_theta", c.RopeTheta)
-		set("rope_parameters", map[string]any{"rope_type": "default", "rope_theta": c.RopeTheta})
-		delete(raw, "rope_scaling")
+	if c.Family == decoder.Gemma3 {
+		setGemma3(c, old, m.config == nil, set)
+	} else if m.config == nil {
+		set("hidden_act", "silu")
 	}
-	if c.Layers != old.Layers {
+	if c.RopeTheta != old.RopeTheta || c.LocalRopeTheta != old.LocalRopeTheta || c.RopeScaling != old.RopeScaling {
+		setRope(c, set)
+	}
+	if c.Layers != old.Layers && c.SlidingLayers == nil {
 		delete(raw, "layer_types")
 	}
 	setDType(raw)
@@ -67,6 +73,58 @@ func (m *Model) configJSON() ([]byte, error) {
 		set("bitdistill", c.Quantization)
 	}
 	return encode(raw)
+}
+
+// setGemma3 states what only that family has, as far as it differs.
+func setGemma3(c, old decoder.Config, all bool, set func(string, any)) {
+	for _, f := range []struct {
+		name string
+		now  any
+		was  any
+	}{
+		{"sliding_window", c.SlidingWindow, old.SlidingWindow},
+		{"query_pre_attn_scalar", c.QueryScalar, old.QueryScalar},
+		{"hidden_activation", geluTanh, geluTanh},
+	} {
+		if all || !equalJSON(f.now, f.was) {
+			set(f.name, f.now)
+		}
+	}
+	if all || !slices.Equal(c.SlidingLayers, old.SlidingLayers) {
+		kinds := make([]string, len(c.SlidingLayers))
+		for i, sliding := range c.SlidingLayers {
+			kinds[i] = map[bool]string{true: slidingAttention, false: fullAttention}[sliding]
+		}
+		set("layer_types", kinds)
+	}
+}
+
+// setRope states the rotary embedding in both forms: each version of transformers reads its own.
+func setRope(c decoder.Config, set func(string, any)) {
+	scaling := map[string]any{"rope_type": "default"}
+	switch s := c.RopeScaling; s.Type {
+	case decoder.RopeLinear:
+		scaling = map[string]any{"rope_type": s.Type, "factor": s.Factor}
+	case decoder.RopeLlama3:
+		scaling = map[string]any{"rope_type": s.Type, "factor": s.Factor, "low_freq_factor": s.LowFreqFactor,
+			"high_freq_factor": s.HighFreqFactor, "original_max_position_embeddings": s.OriginalPositions}
+	}
+	set("rope_theta", c.RopeTheta)
+	if c.RopeScaling.Type == decoder.RopeDefault {
+		set("rope_scaling", nil)
+	} else {
+		set("rope_scaling", scaling)
+	}
+	parameters := maps.Clone(scaling)
+	parameters["rope_theta"] = c.RopeTheta
+	if c.Family == decoder.Gemma3 {
+		set("rope_local_base_freq", c.LocalRopeTheta)
+		parameters = map[string]any{
+			fullAttention:    parameters,
+			slidingAttention: map[string]any{"rope_type": "default", "rope_theta": c.LocalRopeTheta},
+		}
+	}
+	set("rope_parameters", parameters)
 }
 
 func equalJSON(a, b any) bool {
