@@ -60,8 +60,8 @@ func (s RopeScaling) Validate() error {
 	return nil
 }
 
-// frequency scales the frequency of a pair of values, in radians a token.
-func (s RopeScaling) frequency(f float64) float64 {
+// Frequency scales the frequency of a pair of values, in radians a token.
+func (s RopeScaling) Frequency(f float64) float64 {
 	switch s.Type {
 	case RopeLinear:
 		return f / s.Factor
@@ -85,7 +85,7 @@ func (f *forward) newRotary(theta float64, scaling RopeScaling) rotary {
 	half := f.HeadDim / 2
 	frequencies := make([]float32, half)
 	for i := range frequencies {
-		frequencies[i] = float32(scaling.frequency(1 / math.Pow(theta, float64(2*i)/float64(f.HeadDim))))
+		frequencies[i] = float32(scaling.Frequency(1 / math.Pow(theta, float64(2*i)/float64(f.HeadDim))))
 	}
 	positions := f.in.Positions
 	if positions == nil {

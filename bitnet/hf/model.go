@@ -16,7 +16,6 @@ import (
 // Limits of the small files, bytes.
 const (
 	configName = "config.json"
-	maxConfig  = 16 << 20
 	maxCarried = 256 << 20
 )
 
@@ -39,11 +38,11 @@ type Model struct {
 	files  map[string][]byte // carried files that were there
 }
 
-// Load reads a folder. Weights of dtype F32, F16 or BF16 become float32 exactly; any other dtype, a tensor that is
+// Load reads a folder, or a GGUF file of a llama, qwen2, qwen3 or gemma3 architecture with the tokenizer in it. Weights of dtype F32, F16 or BF16 become float32 exactly; any other dtype, a tensor that is
 // missing, unknown or misshapen, and a value that is not finite are refused by name. A head beside a tied embedding is
 // left out if it is identical, else refused. For the kinds of errors see the package documentation.
-func Load(dir string) (*Model, error) {
-	m, weights, err := open(dir)
+func Load(path string) (*Model, error) {
+	m, weights, err := open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -57,8 +56,8 @@ func Load(dir string) (*Model, error) {
 
 // Check finds what Load would refuse as far as it shows without reading weights: config, tokenizer, names, shapes and
 // dtypes. The model it returns has no Store.
-func Check(dir string) (*Model, error) {
-	m, weights, err := open(dir)
+func Check(path string) (*Model, error) {
+	m, weights, err := open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -67,18 +66,14 @@ func Check(dir string) (*Model, error) {
 }
 
 // open reads all but the weights.
-func open(dir string) (*Model, *weightFiles, error) {
+func open(path string) (*Model, *weightFiles, error) {
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		return openGGUF(path)
+	}
 	m := &Model{files: map[string][]byte{}}
-	var err error
-	if m.config, err = readFile(dir, configName, maxConfig); err != nil {
-		return nil, nil, err
-	}
-	if m.Config, err = ParseConfig(filepath.Join(dir, configName), m.config); err != nil {
-		return nil, nil, err
-	}
-	for _, name := range carried {
-		data, err := readFile(dir, name, maxCarried)
-		if errors.Is(err, fs.ErrNotExist) {
+	for _, name := range append([]string{configName}, carried...) {
+		data, err := readFile(path, name, maxCarried)
+		if errors.Is(err, fs.ErrNotExist) && name != configName {
 			continue
 		}
 		if err != nil {
@@ -86,10 +81,12 @@ func open(dir string) (*Model, *weightFiles, error) {
 		}
 		m.files[name] = data
 	}
-	if m.Tokenizer, err = newTokenizer(dir, m); err != nil {
+	m.config = m.files[configName]
+	delete(m.files, configName)
+	if err := m.parse(path); err != nil {
 		return nil, nil, err
 	}
-	weights, err := openWeights(dir)
+	weights, err := openWeights(path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -98,6 +95,15 @@ func open(dir string) (*Model, *weightFiles, error) {
 		return nil, nil, err
 	}
 	return m, weights, nil
+}
+
+// parse reads the config and the tokenizer from the model's files, which are those of path.
+func (m *Model) parse(path string) (err error) {
+	if m.Config, err = ParseConfig(filepath.Join(path, configName), m.config); err != nil {
+		return err
+	}
+	m.Tokenizer, err = newTokenizer(path, m)
+	return err
 }
 
 // With returns a model with another config and other weights that keeps the tokenizer and the other files: a student of

@@ -22,13 +22,35 @@ const (
 	maxShards   = 1000
 )
 
+// weightFile is an open file of tensors under the names that Config.Tensors gives.
+type weightFile interface {
+	Names() []string
+	// Shape is row-major. It is an error if the tensor's type cannot be read as float32.
+	Shape(name string) ([]int, error)
+	// ReadFloat32s fills dst, which has the tensor's size.
+	ReadFloat32s(name string, dst []float32) error
+	Close() error
+}
+
 // shard is one open weight file.
 type shard struct {
 	path string
-	*safetensors.File
+	weightFile
 }
 
-// weightFiles are the open weight files of a folder.
+// safetensorsFile is a weightFile that has the names of Config.Tensors already.
+type safetensorsFile struct{ *safetensors.File }
+
+func (f safetensorsFile) Shape(name string) ([]int, error) {
+	info, _ := f.Info(name)
+	switch info.DType {
+	case safetensors.F32, safetensors.F16, safetensors.BF16:
+		return info.Shape, nil
+	}
+	return nil, fmt.Errorf("dtype %s is not supported; supported are F32, F16, BF16", info.DType)
+}
+
+// weightFiles are the open weight files of a model.
 type weightFiles struct {
 	path   string // of the file that lists the tensors, for errors about all of them
 	shards []shard
@@ -75,12 +97,15 @@ func (w *weightFiles) add(path string) error {
 		w.close()
 		return err
 	}
-	s := shard{path, f}
+	w.put(shard{path, safetensorsFile{f}})
+	return nil
+}
+
+func (w *weightFiles) put(s shard) {
 	w.shards = append(w.shards, s)
-	for _, name := range f.Names() {
+	for _, name := range s.Names() {
 		w.home[name] = s
 	}
-	return nil
 }
 
 // openShards opens the files of an index and demands that both agree on where every tensor is.

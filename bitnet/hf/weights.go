@@ -1,6 +1,7 @@
 package hf
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
 	"github.com/bitdistill/bitdistill/internal/safetensors"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 )
@@ -50,14 +53,12 @@ func (w *weightFiles) check(c decoder.Config) error {
 }
 
 func checkTensor(home shard, t decoder.Tensor) error {
-	info, _ := home.Info(t.Name)
-	switch info.DType {
-	case safetensors.F32, safetensors.F16, safetensors.BF16:
-	default:
-		return fmt.Errorf("%s: dtype %s is not supported; supported are F32, F16, BF16", t.Name, info.DType)
+	shape, err := home.Shape(t.Name)
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.Name, err)
 	}
-	if !slices.Equal(info.Shape, t.Dims) {
-		return fmt.Errorf("%s: shape %v, config wants %v; check %s", t.Name, info.Shape, t.Dims, decidedBy(t, info.Shape))
+	if !slices.Equal(shape, t.Dims) {
+		return fmt.Errorf("%s: shape %v, config wants %v; check %s", t.Name, shape, t.Dims, decidedBy(t, shape))
 	}
 	return nil
 }
@@ -115,36 +116,38 @@ func unknownHint(name string, c decoder.Config) string {
 	return ""
 }
 
-// read makes variables of all tensors, one at a time. The files must have passed check.
+// read makes variables of all tensors, one at a time and each where it stays, so that memory is that of the model. The files must
+// have passed check.
 func (w *weightFiles) read(c decoder.Config) (*model.Store, error) {
 	store := model.NewStore()
 	for _, t := range c.Tensors() {
-		values, err := w.values(t.Name)
-		if err != nil {
+		value := tensors.FromShape(shapes.Make(dtypes.Float32, t.Dims...))
+		var failed error
+		err := tensors.MutableFlatData(value, func(flat []float32) {
+			if failed = w.values(t.Name, flat); failed == nil && c.TieEmbeddings && t.Kind == decoder.Embedding {
+				failed = w.checkTied(t, flat)
+			}
+		})
+		if err = cmp.Or(failed, err); err != nil {
 			return nil, err
 		}
-		if c.TieEmbeddings && t.Kind == decoder.Embedding {
-			if err := w.checkTied(t, values); err != nil {
-				return nil, err
-			}
-		}
-		if _, err := store.CreateVariable(t.Path(), tensors.FromFlatDataAndDimensions(values, t.Dims...)); err != nil {
+		if _, err := store.CreateVariable(t.Path(), value); err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", w.home[t.Name].path, t.Name, err)
 		}
 	}
 	return store, nil
 }
 
-func (w *weightFiles) values(name string) ([]float32, error) {
+// values fills dst with a tensor.
+func (w *weightFiles) values(name string, dst []float32) error {
 	home := w.home[name]
-	values, err := home.Float32s(name)
-	if err != nil {
-		return nil, err
+	if err := home.ReadFloat32s(name, dst); err != nil {
+		return err
 	}
-	if i := nonFinite(values); i >= 0 {
-		return nil, fileErrorf(home.path, "%s: value %d is %g; the weights are damaged", name, i, values[i])
+	if i := nonFinite(dst); i >= 0 {
+		return fileErrorf(home.path, "%s: value %d is %g; the weights are damaged", name, i, dst[i])
 	}
-	return values, nil
+	return nil
 }
 
 // nonFinite is the index of the first infinity or NaN, or -1.
@@ -168,8 +171,8 @@ func (w *weightFiles) checkTied(embedding decoder.Tensor, values []float32) erro
 	if err := checkTensor(home, t); err != nil {
 		return &FileError{Path: home.path, Faults: []error{err}}
 	}
-	head, err := w.values(headName)
-	if err != nil {
+	head := make([]float32, len(values))
+	if err := w.values(headName, head); err != nil {
 		return err
 	}
 	for i, v := range head {

@@ -155,22 +155,37 @@ func (f *File) Float32s(name string) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !e.DType.IsFloat() {
+	if !e.DType.IsFloat() { // before memory is taken for it
 		return nil, f.errorf(e, "dtype", "is %s, want F32, F16, BF16 or F64", e.DType)
 	}
 	out := make([]float32, e.Elements())
+	if err := f.ReadFloat32s(name, out); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// ReadFloat32s is Float32s into dst, which must have room for just the
+// tensor's elements.
+func (f *File) ReadFloat32s(name string, dst []float32) error {
+	e, err := f.entry(name)
+	if err != nil {
+		return err
+	}
+	if !e.DType.IsFloat() {
+		return f.errorf(e, "dtype", "is %s, want F32, F16, BF16 or F64", e.DType)
+	}
+	if len(dst) != e.Elements() {
+		return f.errorf(e, "data", "is read into %d values, the tensor has %d", len(dst), e.Elements())
+	}
 	size := e.DType.Size()
-	err = f.chunks(e, func(done int, chunk []byte) error {
-		part := out[done/size : (done+len(chunk))/size]
+	return f.chunks(e, func(done int, chunk []byte) error {
+		part := dst[done/size : (done+len(chunk))/size]
 		for i := range part {
 			part[i] = float32At(e.DType, chunk[i*size:])
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
 }
 
 func float32At(d DType, b []byte) float32 {

@@ -1,0 +1,125 @@
+package hf
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/gguf"
+)
+
+// ggufParts are the names of a block's tensors in GGUF files, by what stands behind "model.layers.N." without ".weight" or
+// ".bias". Gemma's norms around the feed-forward have names of their own.
+var ggufParts = map[string]string{
+	"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
+	"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
+	"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm",
+	"mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
+}
+
+var ggufGemma3 = map[string]string{
+	"post_attention_layernorm": "post_attention_norm", "pre_feedforward_layernorm": "ffn_norm", "post_feedforward_layernorm": "post_ffw_norm",
+}
+
+// ggufName is the name of a tensor in GGUF files.
+func ggufName(family decoder.Family, name string) string {
+	stem, suffix := name, ""
+	for _, s := range []string{".weight", ".bias"} {
+		if cut, ok := strings.CutSuffix(name, s); ok {
+			stem, suffix = cut, s
+		}
+	}
+	switch stem {
+	case "model.embed_tokens":
+		return "token_embd" + suffix
+	case "model.norm":
+		return "output_norm" + suffix
+	case "lm_head":
+		return "output" + suffix
+	}
+	layer, part, _ := strings.Cut(strings.TrimPrefix(stem, "model.layers."), ".")
+	short, ok := ggufGemma3[part]
+	if !ok || family != decoder.Gemma3 {
+		short = ggufParts[part]
+	}
+	return "blk." + layer + "." + short + suffix
+}
+
+// ggufTensors is a weightFile that turns GGUF's names and layouts into those of Config.Tensors.
+type ggufTensors struct {
+	*gguf.File
+	config decoder.Config
+	stored map[string]string         // names in the file by ours; those that have none by their own
+	ours   map[string]decoder.Tensor // by our name
+}
+
+func newGGUFTensors(f *gguf.File, c decoder.Config) ggufTensors {
+	g := ggufTensors{f, c, map[string]string{}, map[string]decoder.Tensor{}}
+	taken := map[string]bool{ropeFactors: true} // is in the config
+	if c.Layers <= len(f.Tensors()) {           // before a table is made of it
+		for _, t := range c.Tensors() {
+			name := ggufName(c.Family, t.Name)
+			taken[name] = true
+			if _, ok := f.Info(name); ok {
+				g.stored[t.Name], g.ours[t.Name] = name, t
+			}
+		}
+	}
+	for _, info := range f.Tensors() {
+		if !taken[info.Name] {
+			g.stored[info.Name] = info.Name
+		}
+	}
+	return g
+}
+
+// Names lists all tensors, those of the model under our names.
+func (g ggufTensors) Names() []string {
+	names := make([]string, 0, len(g.stored))
+	for name := range g.stored {
+		names = append(names, name)
+	}
+	return names
+}
+
+// Shape is row-major, as everywhere.
+func (g ggufTensors) Shape(name string) ([]int, error) {
+	info, _ := g.Info(g.stored[name])
+	if !info.Type.IsFloat() {
+		return nil, fmt.Errorf("%s of the file has type %s, which is not one of numbers", info.Name, info.Type)
+	}
+	return info.Shape, nil
+}
+
+// ReadFloat32s reads a tensor in our layout: queries and keys of the llama architecture have their rows in pairs there, and Gemma's
+// norms are stored with 1 added.
+func (g ggufTensors) ReadFloat32s(name string, dst []float32) error {
+	if err := g.ReadRows(g.stored[name], 0, dst); err != nil {
+		return err
+	}
+	switch t := g.ours[name]; {
+	case t.Kind == decoder.Norm && g.config.NormOffset() != 0:
+		for i := range dst {
+			dst[i] -= float32(g.config.NormOffset())
+		}
+	case g.config.Family == decoder.Llama && strings.HasSuffix(name, "q_proj.weight"):
+		unpair(dst, g.config.Heads, g.config.HeadDim)
+	case g.config.Family == decoder.Llama && strings.HasSuffix(name, "k_proj.weight"):
+		unpair(dst, g.config.KVHeads, g.config.HeadDim)
+	}
+	return nil
+}
+
+// unpair puts the rows 2i and 2i+1 of each head, which the rotary embedding turns together, at i and i + headDim/2.
+func unpair(w []float32, heads, headDim int) {
+	width := len(w) / (heads * headDim)
+	head := make([]float32, headDim*width)
+	for h := range heads {
+		rows := w[h*len(head) : (h+1)*len(head)]
+		copy(head, rows)
+		for i := range headDim {
+			to := i/2 + i%2*headDim/2
+			copy(rows[to*width:(to+1)*width], head[i*width:(i+1)*width])
+		}
+	}
+}
