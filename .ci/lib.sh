@@ -83,3 +83,9 @@ install_xla() {
 	"$plugins/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$scratch/xla.txt"
 	ls "$plugins"/lib/python3*/site-packages/lammps_jax_pjrt_cpu/*.so | sed "s|$scratch/||"
 }
+
+# apt_install PACKAGE... installs programs of Debian's, in the distribution's versions.
+apt_install() {
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "$@" >"$scratch/apt.log" 2>&1 || { tail -n 30 "$scratch/apt.log"; fail "apt-get install $*"; }
+}

@@ -63,11 +63,40 @@
     });
   }
 
+  // halve gives logarithmic axes of little more than a decade marks at powers of 2, of which there are enough to read a value.
+  function halve(option) {
+    [].concat(option.yAxis || []).forEach(function (axis, i) {
+      if (axis.type !== "log" || axis.min !== undefined) return;
+      var lo = Infinity, hi = 0;
+      [].concat(option.series || []).forEach(function (s) {
+        if ((s.yAxisIndex || 0) !== i) return;
+        (s.data || []).forEach(function (p) {
+          if (p && p[1] > 0) { lo = Math.min(lo, p[1]); hi = Math.max(hi, p[1]); }
+        });
+      });
+      if (hi > 0 && hi < 40 * lo) axis.logBase = 2;
+    });
+  }
+
+  // round gives the heads of tooltips the decimals that x has, at most six; echarts' own way makes step 10 "10.00".
+  function round(option) {
+    if (!option.tooltip || option.tooltip.trigger !== "axis") return;
+    var most = 0;
+    [].concat(option.series || []).forEach(function (s) {
+      (s.data || []).forEach(function (p) {
+        if (Array.isArray(p)) most = Math.max(most, (String(p[0]).split(".")[1] || "").length);
+      });
+    });
+    option.tooltip.axisPointer = Object.assign({ label: { precision: Math.min(6, most) } }, option.tooltip.axisPointer);
+  }
+
   function start(el, option, themeName, size) {
     var t = themes[themeName];
     var chart = echarts.init(el, base(t), size);
     option = paint(option, t, false);
     fit(option, chart.getWidth());
+    halve(option);
+    round(option);
     if (!el) {
       option.animation = false;
       delete option.toolbox;

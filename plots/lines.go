@@ -181,7 +181,8 @@ func LossShares(title string, parts ...Curve) *Chart {
 			n = len(p.Y)
 		}
 	}
-	every := (n + defaultPoints - 1) / (defaultPoints / 2) // steps in a point: their parts are added
+	const points = defaultPoints / 2
+	every := (n + points - 1) / points // steps in a point: their parts are added
 	data := make([][]point, len(parts))
 	left := 0
 	for from := 0; from < n; from += every {

@@ -75,6 +75,25 @@ type series struct {
 	Tooltip *noTooltip  `json:"tooltip,omitempty"`
 	Mark    *markLine   `json:"markLine,omitempty"`
 	Label   *opts.Label `json:"label,omitempty"`
+	*cells
+}
+
+// cells name the three numbers of a cell of a heat map, so that a tooltip shows all of them.
+type cells struct {
+	Dimensions []string `json:"dimensions"`
+	Encode     encode   `json:"encode"`
+}
+
+type encode struct {
+	X       int   `json:"x"`
+	Y       int   `json:"y"`
+	Value   int   `json:"value"`
+	Tooltip []int `json:"tooltip"`
+}
+
+// named are cells whose numbers have these names.
+func named(x, y, value string) *cells {
+	return &cells{[]string{x, y, value}, encode{0, 1, 2, []int{0, 1, 2}}}
 }
 
 type noTooltip struct {

@@ -166,7 +166,7 @@ func (p *relationPanels) add(name string, row, column int, m [][]float64) {
 		y.AxisLabel = &opts.AxisLabel{Show: opts.Bool(false)}
 	}
 	p.o.XAxis, p.o.YAxis = append(p.o.XAxis, x), append(p.o.YAxis, y)
-	p.o.Series = append(p.o.Series, series{SingleSeries: charts.SingleSeries{
+	p.o.Series = append(p.o.Series, series{cells: named("to token", "from token", "relation"), SingleSeries: charts.SingleSeries{
 		Name: name, Type: "heatmap", Data: cells, XAxisIndex: k, YAxisIndex: k,
 	}})
 }

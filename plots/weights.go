@@ -103,7 +103,7 @@ func codeBars(codes [3]int) series {
 	}
 	return series{
 		SingleSeries: charts.SingleSeries{Name: "ternary", Type: "bar", Data: items, XAxisIndex: 1, YAxisIndex: 1, BarWidth: "60%"},
-		Label:        &opts.Label{Show: opts.Bool(true), Position: "top", Color: textColor},
+		Label:        &opts.Label{Show: opts.Bool(true), Position: "top", Color: textColor, BackgroundColor: background},
 	}
 }
 
@@ -152,7 +152,7 @@ func LatentOverTime(name string, steps []int, latent []Histogram) *Chart {
 	o.Grid[0].Right, o.Grid[0].Bottom = "110", "64"
 	o.Tooltip.Trigger = "item"
 	o.VisualMap = []visualMap{colorScale(" %", 0, most, sequential, 0)}
-	o.Series = []series{{SingleSeries: charts.SingleSeries{Name: "share, %", Type: "heatmap", Data: cells}}}
+	o.Series = []series{{cells: named("step", "weight, in units of Δ", "share, %"), SingleSeries: charts.SingleSeries{Name: "latent weights", Type: "heatmap", Data: cells}}}
 	for _, threshold := range []float64{-0.5, 0.5} {
 		line := make([]point, len(kept))
 		for i := range line {
@@ -160,7 +160,7 @@ func LatentOverTime(name string, steps []int, latent []Histogram) *Chart {
 		}
 		o.Series = append(o.Series, series{Silent: true, Z: 5, Tooltip: &noTooltip{}, SingleSeries: charts.SingleSeries{
 			Name: "threshold", Type: "line", Data: line, YAxisIndex: 1, ShowSymbol: opts.Bool(false),
-			LineStyle: &opts.LineStyle{Type: "dashed", Width: 1.5, Color: "#ffffff"},
+			LineStyle: &opts.LineStyle{Type: "dashed", Width: 1.5, Color: "#000000"}, // where most weights are, cells are bright
 		}})
 	}
 	return newChart(title, o)

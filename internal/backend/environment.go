@@ -20,7 +20,7 @@ import (
 // are kept it is a few per cent. Other C libraries do not look at the variable.
 func WithFastEnvironment() {
 	changed := false
-	for name, value := range fastEnvironment(os.LookupEnv) {
+	for name, value := range FastEnvironment(mixesVectorCode, os.LookupEnv) {
 		changed = os.Setenv(name, value) == nil || changed
 	}
 	if changed {
@@ -28,10 +28,11 @@ func WithFastEnvironment() {
 	}
 }
 
-// fastEnvironment are the variables that are missing.
-func fastEnvironment(lookup func(string) (string, bool)) map[string]string {
+// FastEnvironment are the variables of [WithFastEnvironment] that lookup does not find, for a program of which the caller knows
+// whether it is an amd64 build with GOEXPERIMENT=simd.
+func FastEnvironment(simd bool, lookup func(string) (string, bool)) map[string]string {
 	missing := map[string]string{}
-	if settings, _ := lookup("GODEBUG"); mixesVectorCode && !strings.Contains(settings, "cpu.fma=") {
+	if settings, _ := lookup("GODEBUG"); simd && !strings.Contains(settings, "cpu.fma=") {
 		missing["GODEBUG"] = strings.TrimPrefix(settings+",cpu.fma=off", ",")
 	}
 	if _, set := lookup("GLIBC_TUNABLES"); xlaBuilt && runtime.GOOS == "linux" && !set {

@@ -9,8 +9,8 @@ import (
 func TestFastEnvironment(t *testing.T) {
 	env := map[string]string{"GODEBUG": "http2client=0", "PATH": "/bin"}
 	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
-	missing := fastEnvironment(lookup)
-	if got := missing["GODEBUG"]; mixesVectorCode && got != "http2client=0,cpu.fma=off" {
+	missing := FastEnvironment(true, lookup)
+	if got := missing["GODEBUG"]; got != "http2client=0,cpu.fma=off" {
 		t.Errorf("GODEBUG=%s", got)
 	}
 	if _, ok := missing["GLIBC_TUNABLES"]; ok != (xlaBuilt && runtime.GOOS == "linux") {
@@ -19,13 +19,13 @@ func TestFastEnvironment(t *testing.T) {
 	for name, value := range missing {
 		env[name] = value
 	}
-	if again := fastEnvironment(lookup); len(again) > 0 {
+	if again := FastEnvironment(true, lookup); len(again) > 0 {
 		t.Errorf("still missing: %v", again)
 	}
 	delete(env, "GODEBUG")
 	env["GLIBC_TUNABLES"] = "the user's"
-	missing = fastEnvironment(lookup)
-	if got := missing["GODEBUG"]; mixesVectorCode && got != "cpu.fma=off" {
+	missing = FastEnvironment(true, lookup)
+	if got := missing["GODEBUG"]; got != "cpu.fma=off" {
 		t.Errorf("GODEBUG=%s", got)
 	}
 	if _, ok := missing["GLIBC_TUNABLES"]; ok {

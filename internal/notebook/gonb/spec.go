@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/bitdistill/bitdistill/internal/atomicfile"
+	"github.com/bitdistill/bitdistill/internal/backend"
 	"github.com/bitdistill/bitdistill/internal/jupyter"
 )
 
@@ -48,11 +51,22 @@ func experiment() (string, bool) {
 	return "simd", runtime.GOARCH == "amd64"
 }
 
+// environment is what the kernel and the programs of its cells need besides PATH, as far as the user has not set it.
+func environment() map[string]string {
+	value, set := experiment()
+	env := backend.FastEnvironment(runtime.GOARCH == "amd64" && strings.Contains(value, "simd"), os.LookupEnv)
+	if set {
+		env["GOEXPERIMENT"] = value
+	}
+	return env
+}
+
 // Command is how a run without a browser starts the kernel, in folder.
 func (t Tools) Command(folder, module string) jupyter.Command {
 	env := []string{"PATH=" + t.path(os.Getenv("PATH"))}
-	if value, set := experiment(); set {
-		env = append(env, "GOEXPERIMENT="+value)
+	extra := environment()
+	for _, name := range slices.Sorted(maps.Keys(extra)) {
+		env = append(env, name+"="+extra[name])
 	}
 	return jupyter.Command{Argv: t.argv(module), Env: env, Dir: folder}
 }
@@ -74,10 +88,8 @@ var ErrForeign = errors.New("there is a kernel of that name already, which was n
 
 // Install writes a kernel spec into data, a Jupyter data folder, as kernels/NAME, and returns its folder.
 func (t Tools) Install(data, name, module string) (folder string, err error) {
-	env := map[string]string{"PATH": t.path("${PATH}")} // Jupyter fills in its own PATH
-	if value, set := experiment(); set {
-		env["GOEXPERIMENT"] = value
-	}
+	env := environment()
+	env["PATH"] = t.path("${PATH}") // Jupyter fills in its own PATH
 	s := spec{t.argv(module), "Go (bitdistill)", "go", env, map[string]any{ours: map[string]string{"module": module}}}
 	folder = filepath.Join(data, "kernels", name)
 	file := filepath.Join(folder, "kernel.json")
