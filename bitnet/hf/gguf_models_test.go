@@ -3,8 +3,6 @@
 package hf
 
 import (
-	"compress/gzip"
-	"io"
 	"iter"
 	"os"
 	"path/filepath"
@@ -51,25 +49,6 @@ func TestGGUFTokenizers(t *testing.T) {
 			}
 		})
 	}
-}
-
-// unzip reads a gzip file.
-func unzip(t testing.TB, path string) []byte {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
 }
 
 // bytesLines are the first lines of a text.
