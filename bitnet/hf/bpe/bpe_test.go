@@ -3,6 +3,7 @@ package bpe
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -80,7 +81,7 @@ func TestGolden(t *testing.T) {
 func TestCutAtMarkersIsExact(t *testing.T) {
 	g := expected(t)
 	tok := load(t, "sentencepiece")
-	if !tok.merge.cutAtMarkers {
+	if tok.merge.joined == nil {
 		t.Fatal("the SentencePiece vocabulary should allow the cut")
 	}
 	long := strings.Join(g.Texts, " ")
@@ -88,9 +89,25 @@ func TestCutAtMarkersIsExact(t *testing.T) {
 	if got := tok.merge.encode(nil, tok.normalize(long)); !slices.Equal(got, want) {
 		t.Error("cut and uncut ids differ")
 	}
-	for token, crosses := range map[string]bool{"▁": false, "▁▁": false, "▁the": false, "ab": false, "a▁": true, "▁a▁b": true} {
-		if crossesMarker(token) != crosses {
-			t.Errorf("crossesMarker(%q) = %t", token, !crosses)
+}
+
+// A vocabulary that joins ">▁" is cut behind other characters alone.
+func TestJoins(t *testing.T) {
+	vocab := map[string]int32{"▁": 0, "a": 1, ">": 2, "▁a": 3, ">▁": 4, "▁▁": 5, "a>": 6}
+	g, err := newMerger(&model{Vocab: vocab, Merges: []pair{{">", "▁"}, {"▁", "a"}, {"▁", "▁"}, {"a", ">"}}}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := map[rune]bool{'▁': true, '>': true}; !maps.Equal(g.joined, want) {
+		t.Errorf("joined %v", g.joined)
+	}
+	for range 500 {
+		var b strings.Builder
+		for range rand.IntN(12) {
+			b.WriteString([]string{"▁", "a", ">"}[rand.IntN(3)])
+		}
+		if got, want := g.encode(nil, b.String()), g.mergeAll(b.String()); b.Len() > 0 && !slices.Equal(got, want) {
+			t.Fatalf("%q: got %v, want %v", b.String(), got, want)
 		}
 	}
 }

@@ -152,7 +152,7 @@ func Parse(data []byte) (*Tokenizer, error) {
 	if len(faults) == 0 {
 		t.raw, t.normalized, err = newMatchers(f.AddedTokens, t.normalize)
 		add(err)
-		t.merge, err = newMerger(f.Model, byteLevel, f.PreTokenizer == nil)
+		t.merge, err = newMerger(f.Model, byteLevel)
 		add(err)
 	}
 	if len(faults) > 0 {

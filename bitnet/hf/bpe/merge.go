@@ -17,10 +17,10 @@ const (
 // merger turns a word into ids: first one symbol per character or byte, then the known pair of lowest rank is merged,
 // the leftmost first, until none is left.
 type merger struct {
-	first        firstSymbols
-	pairs        map[uint64]merge
-	whole        map[string]int32 // words taken whole whatever the merges say; nil unless ignore_merges
-	cutAtMarkers bool             // words may be cut in front of "▁", see crossesMarker
+	first  firstSymbols
+	pairs  map[uint64]merge
+	whole  map[string]int32 // words taken whole whatever the merges say; nil unless ignore_merges
+	joined map[rune]bool    // words may be cut in front of "▁" behind other characters than these, see joins; nil: nowhere
 
 	mu    sync.RWMutex
 	cache map[string][]int32
@@ -34,10 +34,10 @@ type merge struct {
 
 func key(a, b int32) uint64 { return uint64(uint32(a))<<32 | uint64(uint32(b)) }
 
-func newMerger(m *model, byteLevel, unsplit bool) (*merger, error) {
+func newMerger(m *model, byteLevel bool) (*merger, error) {
 	g := &merger{pairs: make(map[uint64]merge, len(m.Merges)), cache: map[string][]int32{}}
 	var faults []string
-	crosses := false
+	joined := map[rune]bool{markerRune: true}
 	for rank, p := range m.Merges {
 		a, okA := m.Vocab[p[0]]
 		b, okB := m.Vocab[p[1]]
@@ -47,7 +47,7 @@ func newMerger(m *model, byteLevel, unsplit bool) (*merger, error) {
 			continue
 		}
 		g.pairs[key(a, b)] = merge{rank, ab}
-		crosses = crosses || crossesMarker(p[0]+p[1])
+		joins(joined, p[0]+p[1])
 	}
 	if err := summary("model.merges", faults); err != nil {
 		return nil, err
@@ -55,8 +55,9 @@ func newMerger(m *model, byteLevel, unsplit bool) (*merger, error) {
 	if m.IgnoreMerges {
 		g.whole = m.Vocab
 	}
-	_, marked := m.Vocab[marker]
-	g.cutAtMarkers = unsplit && marked && !crosses && !m.IgnoreMerges
+	if _, marked := m.Vocab[marker]; marked && !byteLevel && !m.IgnoreMerges {
+		g.joined = joined
+	}
 	var err error
 	if byteLevel {
 		g.first, g.whole = byteSymbols(m, g.whole)
@@ -67,30 +68,42 @@ func newMerger(m *model, byteLevel, unsplit bool) (*merger, error) {
 }
 
 // marker stands for a space in SentencePiece vocabularies.
-const marker = "▁"
+const (
+	marker     = "▁"
+	markerRune = '▁'
+)
 
-// crossesMarker reports whether a token has a marker behind anything but markers. If no merge makes such a token, no
-// merge ever joins the two sides of that place, and as merges apart from one another do not interact, the pieces cut
-// there have the ids of the whole.
-func crossesMarker(token string) bool {
-	return strings.Contains(strings.TrimLeft(token, marker), marker)
+// joins notes which characters stand in front of a marker in a merged token. If no merge makes a token with a character in front
+// of a marker, no merge ever joins the two sides of such a place, and as merges apart from one another do not interact, the pieces
+// cut there have the ids of the whole. Texts without a pre-tokenizer are one word otherwise, which takes long.
+func joins(joined map[rune]bool, token string) {
+	before := rune(0)
+	for _, r := range token {
+		if r == markerRune && before != 0 {
+			joined[before] = true
+		}
+		before = r
+	}
 }
 
 // encode appends the ids of a word.
 func (g *merger) encode(ids []int32, word string) []int32 {
-	if !g.cutAtMarkers {
+	if g.joined == nil {
 		return g.piece(ids, word)
 	}
-	for word != "" {
-		lead := len(word) - len(strings.TrimLeft(word, marker))
-		n := strings.Index(word[lead:], marker)
+	start := 0
+	for i := 0; ; {
+		n := strings.Index(word[i:], marker)
 		if n < 0 {
-			return g.piece(ids, word)
+			return g.piece(ids, word[start:])
 		}
-		ids = g.piece(ids, word[:lead+n])
-		word = word[lead+n:]
+		at := i + n
+		if before, _ := utf8.DecodeLastRuneInString(word[start:at]); at > start && !g.joined[before] {
+			ids = g.piece(ids, word[start:at])
+			start = at
+		}
+		i = at + len(marker)
 	}
-	return ids
 }
 
 func (g *merger) piece(ids []int32, word string) []int32 {
