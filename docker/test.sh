@@ -177,7 +177,7 @@ build cpu
 step "headless, offline"
 offline version
 offline doctor | tee "$scratch/doctor"
-grep -qE '^ *xla:cpu .*dist-packages' "$scratch/doctor" || fail "doctor does not find XLA"
+grep -q '^auto .*backend xla:cpu: .*dist-packages' "$scratch/doctor" || fail "doctor does not choose XLA"
 user=$(podman run --rm --entrypoint id localhost/bitdistill:cpu -u)
 [ "$user" = 1000 ] || fail "the image runs as user $user"
 tour --out runs/tour.ipynb
