@@ -1,6 +1,7 @@
 package distill
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,23 +43,26 @@ type Config struct {
 	CheckpointEvery int `json:"checkpoint_every"` // steps between checkpoints; 0 writes one only when interrupted
 }
 
-// Task is a classification task with its data.
+// Task is a task with its data. Tables are TSV, CSV, JSONL or Parquet, also packed with gzip or Zstandard.
 type Task struct {
-	Name          string        `json:"name"`           // built in (sst2, qnli, mnli) or a task file
-	Train         string        `json:"train"`          // TSV file, or "embedded"
-	Dev           string        `json:"dev"`            // TSV file that is reported on and used for nothing else, or "embedded"
+	Name          string        `json:"name"`           // built in (see data.BuiltinTasks) or a task file
+	Train         string        `json:"train"`          // table, or "embedded"
+	Dev           string        `json:"dev"`            // table that is reported on and used for nothing else, or "embedded"
 	MaxLength     int           `json:"max_length"`     // tokens of prompt and answer
-	Overlong      data.Overlong `json:"overlong"`       // what becomes of longer prompts: truncate, truncate-left, drop or fail
+	Overlong      data.Overlong `json:"overlong"`       // what becomes of longer prompts: truncate (or truncate-prompt), truncate-left, drop or fail
 	LengthBuckets int           `json:"length_buckets"` // number of lengths that batches are padded to; 0 chooses: few where each is compiled, else many
 	SelectionRows int           `json:"selection_rows"` // training rows set aside to choose the best checkpoint; 0 keeps the last one
 }
 
 // Corpus is the general text of stage 2.
 type Corpus struct {
-	Files            []string `json:"files"`             // text or JSONL, plain or gzip; folders and patterns; or "embedded"
-	Length           int      `json:"length"`            // tokens of a window
-	ReportWindows    int      `json:"report_windows"`    // windows set aside to report perplexity on, before and after
-	SelectionWindows int      `json:"selection_windows"` // windows set aside to choose the best checkpoint; 0 keeps the last one
+	// Files are text or JSONL, plain, gzip or Zstandard, or Parquet; folders and patterns of these; folders that "bitdistill
+	// tokenize" made; or "embedded". With =WEIGHT behind each, such as "wiki/=3", they are a mixture: each has that share of the windows.
+	Files            []string     `json:"files"`
+	Length           int          `json:"length"`            // tokens of a window
+	Packing          data.Packing `json:"packing,omitempty"` // how documents fill windows: concat, the default, or documents
+	ReportWindows    int          `json:"report_windows"`    // windows set aside to report perplexity on, before and after
+	SelectionWindows int          `json:"selection_windows"` // windows set aside to choose the best checkpoint; 0 keeps the last one
 }
 
 // Training is how one model is trained. Of steps, epochs and tokens exactly one is set.
@@ -153,10 +157,10 @@ func (c Config) Validate() error {
 
 func (t Task) validate(f faults) {
 	f.check(t.Name != "", "name: missing; a built-in task (%s) or a task file", data.BuiltinTasks())
-	f.check(t.Train != "", "train: missing; name a TSV file")
-	f.check(t.Dev != "", "dev: missing; name a TSV file")
+	f.check(t.Train != "", "train: missing; name a table: TSV, CSV, JSONL or Parquet")
+	f.check(t.Dev != "", "dev: missing; name a table: TSV, CSV, JSONL or Parquet")
 	f.atLeast("max_length", t.MaxLength, 2)
-	f.oneOf("overlong", string(t.Overlong), string(data.Truncate), string(data.TruncateLeft), string(data.Drop), string(data.Fail))
+	f.check(slices.Contains(data.Overlongs, t.Overlong), "overlong: %q is not one of %v", t.Overlong, data.Overlongs)
 	f.atLeast("length_buckets", t.LengthBuckets, 0)
 	f.atLeast("selection_rows", t.SelectionRows, 0)
 }
@@ -164,6 +168,7 @@ func (t Task) validate(f faults) {
 func (c Corpus) validate(f faults) {
 	f.check(len(c.Files) > 0, "files: none; name at least one file, folder or pattern")
 	f.atLeast("length", c.Length, 2)
+	f.oneOf("packing", cmp.Or(string(c.Packing), string(data.Concat)), string(data.Concat), string(data.Documents))
 	f.atLeast("report_windows", c.ReportWindows, 1)
 	f.atLeast("selection_windows", c.SelectionWindows, 0)
 }

@@ -22,8 +22,9 @@ const float = 4 // bytes of a float32, in which everything is held
 //
 //	weights    2P         gradients  (n+1)P        moments  4P        teacher  its P
 //
-// and the activations of n micro-batches, see activations.
-func (c Config) memory(base, student, teacher decoder.Config, cores int) []Memory {
+// and the activations of n micro-batches, see activations. answers is the largest number of tokens of a row of the task that the
+// loss counts.
+func (c Config) memory(base, student, teacher decoder.Config, cores, answers int) []Memory {
 	direct := student
 	direct.Quantization = c.directQuantization()
 	trainings := []struct {
@@ -41,7 +42,7 @@ func (c Config) memory(base, student, teacher decoder.Config, cores int) []Memor
 			Gradients: float * params * int64(min(x.t.MicroBatches, cores)+1),
 			Moments:   4 * float * params,
 		}
-		w := workload{rows: x.t.BatchSize / x.t.MicroBatches, length: c.Task.MaxLength, answers: 1}
+		w := workload{rows: x.t.BatchSize / x.t.MicroBatches, length: c.Task.MaxLength, answers: answers}
 		switch x.label {
 		case Stage2Label:
 			w.length, w.answers = c.Corpus.Length, c.Corpus.Length

@@ -42,7 +42,7 @@ func TestMemory(t *testing.T) {
 	studentParams := params + 2*(4+6)                     // SubLN
 	of := func(cores int) map[string]Memory {
 		all := map[string]Memory{}
-		for _, m := range c.memory(countable, student, countable, cores) {
+		for _, m := range c.memory(countable, student, countable, cores, 1) {
 			all[m.Stage] = m
 			if sum := m.Weights + m.Gradients + m.Moments + m.Teacher + m.Activations; sum != m.Total {
 				t.Errorf("%s: the parts add up to %d, not %d", m.Stage, sum, m.Total)

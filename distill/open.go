@@ -3,6 +3,7 @@ package distill
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -120,8 +121,43 @@ func OpenTask(name string) (data.Task, error) {
 	return t, nil
 }
 
-// OpenHeldOut is a task's held-out data: a TSV file, or "embedded". Nothing is opened yet.
+// OpenHeldOut is a task's held-out data: a table, or "embedded". Nothing is opened yet.
 func OpenHeldOut(path string) data.File { return taskFile(path, embedded.Dev) }
 
 // OpenText is a text to measure perplexity on: a file, or "embedded". Nothing is opened yet.
 func OpenText(path string) data.File { return taskFile(path, embedded.Corpus) }
+
+// OpenCorpus expands the names of corpus files: files, folders, patterns, or "embedded". Nothing is opened yet. Errors wrap
+// [ErrInput].
+func OpenCorpus(names ...string) ([]data.File, error) {
+	var files []data.File
+	for _, name := range names {
+		if name == Embedded {
+			files = append(files, embedded.Corpus())
+			continue
+		}
+		more, err := data.Files(name)
+		if err != nil {
+			return nil, inputError{fmt.Errorf("corpus: %w", err)}
+		}
+		files = append(files, more...)
+	}
+	return files, nil
+}
+
+// OpenTokenizer is the tokenizer of a model, whose weights are not loaded: a folder in Hugging Face form, a run folder, or
+// "embedded". Errors wrap [ErrInput].
+func OpenTokenizer(name string) (*hf.Tokenizer, error) {
+	if name != Embedded {
+		dir, _, err := locate(name)
+		if err != nil {
+			return nil, err
+		}
+		name = dir
+	}
+	m, err := readModel(name, embedded.Model, hf.Check)
+	if err != nil {
+		return nil, err
+	}
+	return m.Tokenizer, nil
+}

@@ -2,7 +2,6 @@ package distill
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"runtime"
 
@@ -79,7 +78,7 @@ func NewPlan(cfg Config) (*Plan, error) {
 	}
 	p := &Plan{Config: cfg, Layer: l.Layer, SplitHeads: l.Relations.SplitHeads}
 	cfg.Loss = l
-	p.Memory = cfg.memory(base.Config, student, teacher.Config, runtime.GOMAXPROCS(0))
+	p.Memory = cfg.memory(base.Config, student, teacher.Config, runtime.GOMAXPROCS(0), s.task.CountedTokens(cfg.Task.MaxLength))
 	p.Parameters.count(student)
 	p.Bytes.FullLinears, p.Bytes.FullModel = Sizes(base.Config)
 	p.Bytes.StudentLinears, p.Bytes.StudentModel = Sizes(student)
@@ -122,8 +121,8 @@ func (c Config) checkLengths(most int) error {
 	return nil
 }
 
-// checkFiles reads the task's tables as text, finds the corpus files and reads as much of them as has to be set aside.
-func (s *sources) checkFiles(tok data.Tokenizer) error {
+// checkFiles reads the task's tables as text, and of the corpus as much as has to be set aside.
+func (s *sources) checkFiles(tok data.Vocabulary) error {
 	t := s.config.Task
 	if sameFile(t.Train, t.Dev) {
 		return wrongInput("task.dev: %s is the training data; what is reported on must not be trained on", t.Dev)
@@ -136,42 +135,14 @@ func (s *sources) checkFiles(tok data.Tokenizer) error {
 			return wrongInput("task.%s: %w", table.name, err)
 		}
 	}
-	files, err := s.corpusFiles()
-	if err != nil {
-		return err
+	if err := s.task.Check(tok, data.TokenizeOptions{MaxLength: t.MaxLength, Overlong: t.Overlong}); err != nil {
+		return inputError{err}
 	}
-	c := s.config.Corpus
-	windows := c.ReportWindows + c.SelectionWindows + 1
-	head, err := data.ReadCorpus(context.Background(), files, tok, data.CorpusOptions{Length: c.Length, MaxTokens: int64(windows * c.Length)})
-	if err != nil {
-		return wrongInput("corpus: %w", err)
-	}
-	if head.Len() < windows {
-		return wrongInput("corpus: %d windows of %d tokens in all, too few to set %d aside and train on the rest; give more text, or lower corpus.report_windows",
-			head.Len(), c.Length, windows-1)
-	}
-	return nil
+	return s.checkCorpus(context.Background(), tok)
 }
 
 func sameFile(a, b string) bool {
 	one, err := os.Stat(a)
 	other, err2 := os.Stat(b)
 	return err == nil && err2 == nil && os.SameFile(one, other)
-}
-
-// corpusFiles are the files of the corpus, patterns expanded.
-func (s *sources) corpusFiles() ([]data.File, error) {
-	var files []data.File
-	for _, name := range s.config.Corpus.Files {
-		if name == Embedded {
-			files = append(files, embedded.Corpus())
-			continue
-		}
-		more, err := data.Files(name)
-		if err != nil {
-			return nil, inputError{fmt.Errorf("corpus: %w", err)}
-		}
-		files = append(files, more...)
-	}
-	return files, nil
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
 	"github.com/bitdistill/bitdistill/bitnet/hf"
-	"github.com/bitdistill/bitdistill/distill/eval"
 	"github.com/bitdistill/bitdistill/internal/backend"
 )
 
@@ -26,9 +25,10 @@ type Results struct {
 // Row is one of the models compared.
 type Row struct {
 	Name           string  `json:"name"`
-	Accuracy       float64 `json:"accuracy"` // on the held-out data, 0 to 1
-	Stderr         float64 `json:"stderr"`   // its standard error
-	N              int     `json:"n"`        // held-out examples
+	Accuracy       float64 `json:"accuracy"`             // of a classification, on the held-out data, 0 to 1
+	Stderr         float64 `json:"stderr"`               // its standard error
+	Perplexity     float64 `json:"perplexity,omitempty"` // of a generation: of the held-out completions, each token given those before it
+	N              int     `json:"n"`                    // held-out examples
 	LinearBytes    int64   `json:"linear_bytes"`
 	ModelBytes     int64   `json:"model_bytes"`
 	TrainTokensPer float64 `json:"train_tokens_per_s"`
@@ -77,7 +77,7 @@ func (r *Run) Evaluate(ctx context.Context) (*Results, error) {
 		if err != nil {
 			return nil, err
 		}
-		r.log.printf("%s: accuracy %.2f ± %.2f %% of %d held-out examples", row.name, 100*result.Accuracy, 100*result.Stderr, result.N)
+		r.log.printf("%s: %s of %d held-out examples", row.name, result.verdict(), result.N)
 		results.Rows = append(results.Rows, result)
 	}
 	if len(results.Rows) == 0 {
@@ -106,16 +106,15 @@ func (r *Run) evaluateRow(ctx context.Context, name string, dirs []string) (Row,
 	if err != nil {
 		return Row{}, err
 	}
-	judge, err := eval.NewClassifier(r.choice.Backend, m.Config, m.Store, r.Config.EvalBatchSize)
+	judge, err := r.judge(m)
 	if err != nil {
 		return Row{}, err
 	}
-	judge.Progress = r.log.progress(name + ": evaluation")
-	a, err := judge.Accuracy(ctx, examples.dev)
+	row, err := judge.row(ctx, examples.dev, r.log.progress(name+": evaluation"))
 	if err != nil {
 		return Row{}, err
 	}
-	row := Row{Name: name, Accuracy: a.Accuracy, Stderr: a.Stderr, N: a.N}
+	row.Name = name
 	row.LinearBytes, row.ModelBytes = Sizes(m.Config)
 	var tokens int64
 	for _, dir := range dirs {
@@ -174,13 +173,25 @@ func Version() string {
 	return "devel"
 }
 
+// generation reports whether the results are those of a task that generates text.
+func (r *Results) generation() bool { return len(r.Rows) > 0 && r.Rows[0].Perplexity > 0 }
+
 // WriteText writes the results as a table.
 func (r *Results) WriteText(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "\taccuracy\t± s.e.\tlinears\tmodel\ttrained at\ttraining\t")
+	generation := r.generation()
+	measure := "accuracy\t± s.e."
+	if generation {
+		measure = "perplexity"
+	}
+	fmt.Fprintln(t, "\t"+measure+"\tlinears\tmodel\ttrained at\ttraining\t")
 	for _, row := range r.Rows {
-		fmt.Fprintf(t, "%s\t%.2f %%\t%.2f\t%s\t%s\t%.0f tokens/s\t%.0f s\t\n",
-			row.Name, 100*row.Accuracy, 100*row.Stderr, formatBytes(row.LinearBytes), formatBytes(row.ModelBytes), row.TrainTokensPer, row.Seconds)
+		result := fmt.Sprintf("%.2f %%\t%.2f", 100*row.Accuracy, 100*row.Stderr)
+		if generation {
+			result = fmt.Sprintf("%.3f", row.Perplexity)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.0f tokens/s\t%.0f s\t\n",
+			row.Name, result, formatBytes(row.LinearBytes), formatBytes(row.ModelBytes), row.TrainTokensPer, row.Seconds)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -189,7 +200,11 @@ func (r *Results) WriteText(w io.Writer) error {
 	if len(r.Rows) > 0 {
 		n = r.Rows[0].N
 	}
-	_, err := fmt.Fprintf(w, "\naccuracy on %s held-out examples; linears at 2 bits a ternary weight, all else at 16\n", formatCount(n))
+	measured := "accuracy on"
+	if generation {
+		measured = "perplexity of the completions of"
+	}
+	_, err := fmt.Fprintf(w, "\n%s %s held-out examples; linears at 2 bits a ternary weight, all else at 16\n", measured, formatCount(n))
 	if r.Stage2 != nil && err == nil {
 		_, err = fmt.Fprintf(w, "stage 2: perplexity %.2f before, %.2f after, on text set aside\n", r.Stage2.PerplexityBefore, r.Stage2.PerplexityAfter)
 	}

@@ -29,6 +29,7 @@ func TestLines(t *testing.T) {
 		{at("Stage-2", nil), "Stage-2 Step 100: Loss=2.3451, Tokens=0.20B" + tail},
 		{at("Stage-2", func(r *Step) { r.Tokens = 2_345_678 }), "Stage-2 Step 100: Loss=2.3451, Tokens=2.35M" + tail},
 		{at("Stage-2", func(r *Step) { r.Tokens = 12_300 }), "Stage-2 Step 100: Loss=2.3451, Tokens=12.30K" + tail},
+		{at("Stage-2", func(r *Step) { r.Tokens = 12_000_000_000 }), "Stage-2 Step 100: Loss=2.3451, Tokens=12.00B" + tail},
 		{at("BitNet-SFT", nil), "BitNet-SFT Step 100: Loss=2.3451" + tail},
 		{at("Stage-3", func(r *Step) { r.distilled(terms{3.4567, 2.1234, 0.09876, 0.03456}, 10, 10) }),
 			"Stage-3 Step 100: Total=2.3451, CE=2.1234, LD=0.0988, AD=0.0346, shares 61/29/10 %" + tail},

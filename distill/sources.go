@@ -2,7 +2,6 @@ package distill
 
 import (
 	"context"
-	"fmt"
 	"os"
 
 	"github.com/bitdistill/bitdistill/bitnet/hf"
@@ -26,11 +25,6 @@ type taskExamples struct {
 	train     *data.Examples
 	selection *data.Examples // nil if no rows are set aside
 	dev       *data.Examples // reported on, used for nothing else
-}
-
-// corpusParts are the splits of the corpus, disjoint windows of it.
-type corpusParts struct {
-	train, selection, report *data.Corpus // selection is nil if no windows are set aside
 }
 
 // newSources finds the task, so that a wrong name shows at once.
@@ -65,8 +59,8 @@ func readModel(name string, unpack func(dir string) error, read func(dir string)
 			return nil, err
 		}
 	}
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return nil, wrongInput("%s: no such folder; a model is a folder with config.json, model.safetensors and tokenizer.json", name)
+	if _, err := os.Stat(dir); err != nil {
+		return nil, wrongInput("%s: no such folder or file; a model is a folder with config.json, model.safetensors and tokenizer.json, or a GGUF file", name)
 	}
 	m, err := read(dir)
 	if err != nil {
@@ -148,43 +142,4 @@ func (s *sources) tokenize(ctx context.Context, log *runLog, what string, d *dat
 	}
 	log.printf("%s data: %s: %v", what, e.File, e.Counts)
 	return e, nil
-}
-
-// text reads the corpus, up to about what the training asks for, and sets windows aside from its end.
-func (s *sources) text(ctx context.Context, log *runLog) (*corpusParts, error) {
-	if s.corpus != nil {
-		return s.corpus, nil
-	}
-	tok, err := s.tokenizer()
-	if err != nil {
-		return nil, err
-	}
-	c := s.config.Corpus
-	files, err := s.corpusFiles()
-	if err != nil {
-		return nil, err
-	}
-	limit := s.config.Stage2.corpusTokens(c.Length)
-	if limit > 0 {
-		limit += int64(c.Length * (c.ReportWindows + c.SelectionWindows))
-	}
-	all, err := data.ReadCorpus(ctx, files, tok, data.CorpusOptions{Length: c.Length, MaxTokens: limit})
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, err
-		}
-		return nil, inputError{err}
-	}
-	log.printf("corpus: %v", all.Counts)
-	parts := &corpusParts{}
-	if parts.train, parts.report, err = all.Split(c.ReportWindows); err != nil {
-		return nil, inputError{fmt.Errorf("corpus.report_windows: %w", err)}
-	}
-	if c.SelectionWindows > 0 {
-		if parts.train, parts.selection, err = parts.train.Split(c.SelectionWindows); err != nil {
-			return nil, inputError{fmt.Errorf("corpus.selection_windows: %w", err)}
-		}
-	}
-	s.corpus = parts
-	return parts, nil
 }

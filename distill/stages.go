@@ -194,7 +194,7 @@ func (r *Run) Stage2(ctx context.Context) error {
 		return err
 	}
 	t := r.Config.Stage2.inParts(backend.MicroBatches(r.choice.Backend))
-	source, err := data.NewPacked(text.train, t.BatchSize/t.MicroBatches, r.Config.Seed)
+	source, err := text.source(t.BatchSize/t.MicroBatches, r.Config.Seed)
 	if err != nil {
 		return inputError{err}
 	}
@@ -314,14 +314,11 @@ func (r *Run) taskTrainer(dir, label string, m *hf.Model, t Training, e *taskExa
 	tr := r.trainer(dir, label, m, t, source)
 	tr.objective.answers = true
 	if e.selection != nil && t.EvalEvery > 0 {
-		judge, err := eval.NewClassifier(r.choice.Backend, m.Config, m.Store, r.Config.EvalBatchSize)
+		judge, err := r.judge(m)
 		if err != nil {
 			return nil, err
 		}
-		tr.score = func(ctx context.Context) (float64, error) {
-			a, err := judge.Accuracy(ctx, e.selection)
-			return a.Accuracy, err
-		}
+		tr.score = func(ctx context.Context) (float64, error) { return judge.score(ctx, e.selection) }
 	}
 	return tr, nil
 }
@@ -367,9 +364,12 @@ func (t Training) totalSteps(source data.Source) int {
 	case t.Epochs > 0:
 		perStep := source.Epoch(t.MicroBatches)
 		return max(1, int(math.Round(t.Epochs/perStep)))
-	default: // all tokens of a packed batch are real
-		return max(1, int((int64(t.Tokens)+int64(t.BatchSize*source.Lengths()[0])-1)/int64(t.BatchSize*source.Lengths()[0])))
 	}
+	perStep := int64(t.BatchSize) * int64(source.Lengths()[0])
+	if padded, ok := source.(interface{ Fill() float64 }); ok && padded.Fill() < 1 {
+		perStep = max(1, int64(math.Round(float64(perStep)*padded.Fill())))
+	}
+	return max(1, int((int64(t.Tokens)+perStep-1)/perStep))
 }
 
 // corpusTokens is how much of a corpus in windows of a length a training can use; 0 is all of it.

@@ -231,7 +231,11 @@ func TestLossOptionsMatter(t *testing.T) {
 		l.Relations.SplitHeads = 4
 		change(&l)
 		s := testStepper(t, tinyStudent(t, 1, bitnet.SubLNOutput), tinyModel(t, 2), objective{answers: true, loss: l}, quick(1))
-		got, _, _, err := s.gradients(t.Context(), testTrainings[Stage3Label](t, t.TempDir()).batches(0))
+		batches, err := testTrainings[Stage3Label](t, t.TempDir()).batches(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _, _, err := s.gradients(t.Context(), batches)
 		if err != nil {
 			t.Fatal(err)
 		}

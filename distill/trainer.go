@@ -95,7 +95,11 @@ func (t *trainer) run(ctx context.Context) (trainState, error) {
 		}
 	}
 	if !backend.Interprets(t.backend) {
-		if err := t.stepper.compile(t.ofEachLength()); err != nil {
+		first, err := t.ofEachLength()
+		if err != nil {
+			return t.state, err
+		}
+		if err := t.stepper.compile(first); err != nil {
 			return t.state, err
 		}
 	}
@@ -134,7 +138,10 @@ func (t *trainer) step(ctx context.Context) error {
 		return t.interrupted(ctx)
 	}
 	began := time.Now()
-	batches := t.batches(t.state.Step)
+	batches, err := t.batches(t.state.Step)
+	if err != nil {
+		return err
+	}
 	losses, norm, grads, err := t.stepper.gradients(ctx, batches)
 	defer release(grads)
 	if ctx.Err() != nil { // the update is not made: the saved state is that of the step before
@@ -156,25 +163,31 @@ func (t *trainer) step(ctx context.Context) error {
 }
 
 // batches are the micro-batches of a step.
-func (t *trainer) batches(step int) []*data.Batch {
+func (t *trainer) batches(step int) ([]*data.Batch, error) {
 	batches := make([]*data.Batch, t.training.MicroBatches)
 	for i := range batches {
 		batches[i] = t.source.Batch(step*len(batches) + i)
+		if err := batches[i].Err; err != nil {
+			return nil, err
+		}
 	}
-	return batches
+	return batches, nil
 }
 
 // ofEachLength is the first batch to come of each length.
-func (t *trainer) ofEachLength() []*data.Batch {
+func (t *trainer) ofEachLength() ([]*data.Batch, error) {
 	var first []*data.Batch
 	missing := t.source.Lengths()
 	for i := t.state.Step * t.training.MicroBatches; i < t.total*t.training.MicroBatches && len(missing) > 0; i++ {
 		b := t.source.Batch(i)
+		if b.Err != nil {
+			return nil, b.Err
+		}
 		if at := slices.Index(missing, b.Length); at >= 0 {
 			first, missing = append(first, b), slices.Delete(missing, at, at+1)
 		}
 	}
-	return first
+	return first, nil
 }
 
 // update applies the gradients, or skips them when loss or gradient is not finite.

@@ -8,6 +8,7 @@ import (
 	"github.com/bitdistill/bitdistill/distill"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/distill/eval"
+	"github.com/bitdistill/bitdistill/internal/backend"
 	"github.com/spf13/cobra"
 )
 
@@ -34,6 +35,15 @@ type evalReport struct {
 	Backend  string  `json:"backend"`
 }
 
+// completionsReport is what eval writes as JSON of a task that generates text.
+type completionsReport struct {
+	Task string `json:"task"`
+	N    int    `json:"n"` // examples
+	eval.Perplexity
+	Engine  string `json:"engine"`
+	Backend string `json:"backend"`
+}
+
 func (c *cli) evalCommand() *cobra.Command {
 	f := &evalFlags{}
 	cmd := &cobra.Command{
@@ -41,6 +51,8 @@ func (c *cli) evalCommand() *cobra.Command {
 		Short: "Measure a model's accuracy on a task",
 		Long: `eval classifies held-out data with a model and reports its accuracy with the standard
 error. A label's score is the log-probability of its whole answer behind the prompt.
+Of a task that generates text it reports the perplexity of the completions, each token
+given those before it.
 
 --model is the folder of a model, a run folder, which means its student, or the folder
 of another stage in it. Task, data and length are those of its run where they are not
@@ -55,7 +67,7 @@ given, and a task that is called like the run's is the run's: with its answers.`
 	f.register(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.task, "task", "", "`NAME` of a built-in task, a task file, or embedded")
-	flags.StringVar(&f.data, "data", "", "TSV `FILE`, also .gz, or embedded")
+	flags.StringVar(&f.data, "data", "", "table `FILE`: .tsv, .csv, .jsonl or .parquet, also .gz or .zst; or embedded")
 	flags.IntVar(&f.batchSize, "batch-size", 0, fmt.Sprintf("sequences computed at once (default: the run's, or %d)", defaultEvalRows))
 	flags.IntVar(&f.maxLength, "max-length", 0, fmt.Sprintf("tokens of prompt and answer; longer prompts are cut (default: the run's, or %d)", defaultMaxLength))
 	flags.IntVar(&f.limit, "limit", 0, "only the first `N` rows")
@@ -78,6 +90,9 @@ func (c *cli) eval(ctx context.Context, f *evalFlags) error {
 	if n := examples.Counts.Truncated + examples.Counts.Dropped; n > 0 {
 		fmt.Fprintf(c.log, "%s: %v\n", examples.File, examples.Counts)
 	}
+	if examples.Task.Generates() {
+		return c.evalCompletions(ctx, f, m, choice, examples)
+	}
 	judge, err := eval.NewClassifier(choice.Backend, m.Config, m.Store, f.batchSize)
 	if err != nil {
 		return err
@@ -97,6 +112,27 @@ func (c *cli) eval(ctx context.Context, f *evalFlags) error {
 	return err
 }
 
+// evalCompletions measures the perplexity of the completions of a generation.
+func (c *cli) evalCompletions(ctx context.Context, f *evalFlags, m *distill.Subject, choice *backend.Choice, examples *data.Examples) error {
+	judge, err := eval.NewCompletions(choice.Backend, m.Config, m.Store, f.batchSize)
+	if err != nil {
+		return err
+	}
+	update, done := c.progress("eval")
+	judge.Progress = update
+	p, err := judge.Perplexity(ctx, examples)
+	done()
+	if err != nil {
+		return err
+	}
+	if f.json {
+		return c.writeJSON(completionsReport{examples.Task.Name, examples.Len(), p, f.engine, choice.Name}, "")
+	}
+	_, err = fmt.Fprintf(c.out, "%s: perplexity %.3f of %d tokens in %d completions, in %.1f s on backend %s\n",
+		examples.Task.Name, p.Perplexity, p.Tokens, examples.Len(), p.Seconds, choice.Name)
+	return err
+}
+
 // examples reads the task's data. What the flags leave open comes from the model's run.
 func (f *evalFlags) examples(ctx context.Context, m *distill.Subject) (*data.Examples, error) {
 	task, err := f.openTask(m.Run)
@@ -111,7 +147,7 @@ func (f *evalFlags) examples(ctx context.Context, m *distill.Subject) (*data.Exa
 	f.batchSize = cmp.Or(f.batchSize, rows)
 	length = cmp.Or(f.maxLength, length)
 	if f.data == "" {
-		return nil, inputf("--data: missing; name a TSV file")
+		return nil, inputf("--data: missing; name a table: TSV, CSV, JSONL or Parquet")
 	}
 	if err := fits(m, "--max-length", length); err != nil {
 		return nil, err

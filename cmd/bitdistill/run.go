@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/bitdistill/bitdistill/distill"
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 )
 
 // allStages is the value of --stage for everything.
@@ -51,6 +53,7 @@ Ctrl-C leaves a checkpoint, from which --resume goes on.`,
   bitdistill run --model SmolLM2-135M --train train.tsv --dev dev.tsv --corpus text/ --out RUN
   bitdistill run --resume --out RUN
   bitdistill run --stage 3 --set loss.gamma=10 --out RUN
+  bitdistill run --task sst2 --train train.tsv --show 3 --dry-run --model ...
   bitdistill run --preset balanced --set stage2.tokens=2M --dry-run --model ...`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -82,6 +85,9 @@ func (c *cli) run(ctx context.Context, f *runFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := c.showExamples(ctx, cfg, f); err != nil {
+		return err
+	}
 	if f.dryRun {
 		plan, err := distill.NewPlan(cfg)
 		if err != nil {
@@ -102,6 +108,22 @@ func (c *cli) run(ctx context.Context, f *runFlags) error {
 	}
 	c.reportOn(ctx, f.out, results)
 	return nil
+}
+
+// showExamples writes the examples that --show asks for: to stdout, unless that is to hold JSON alone.
+func (c *cli) showExamples(ctx context.Context, cfg distill.Config, f *runFlags) error {
+	if f.examples < 0 {
+		return inputf("--show: %d, want a positive number", f.examples)
+	}
+	if f.examples == 0 {
+		return nil
+	}
+	to := c.out
+	if f.json {
+		to = c.log
+	}
+	file, ok := to.(*os.File)
+	return distill.ShowExamples(ctx, cfg, f.examples, to, ok && term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == "")
 }
 
 // examine checks the flags against what the run folder holds, and reports whether it holds a run.

@@ -19,6 +19,7 @@ const ownDataPreset = "classification"
 type runFlags struct {
 	stage, out           string
 	resume, dryRun, json bool
+	examples             int
 
 	preset, config            string
 	model, teacher            string
@@ -39,13 +40,14 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.model, "model", "", "`FOLDER` of the pretrained model: config.json, safetensors, tokenizer.json")
 	flags.StringVar(&f.teacher, "teacher", "", "`FOLDER` of a model fine-tuned on the task; '' trains one")
 	flags.StringVar(&f.task, "task", "", "`NAME` of a built-in task, or a task file")
-	flags.StringVar(&f.train, "train", "", "TSV `FILE` to train on")
-	flags.StringVar(&f.dev, "dev", "", "TSV `FILE` that results are reported on; used for nothing else")
-	flags.StringArrayVar(&f.corpus, "corpus", nil, "text `FILE` for stage 2, .txt or .jsonl, also .gz, a folder or a pattern; repeatable")
+	flags.StringVar(&f.train, "train", "", "table `FILE` to train on: .tsv, .csv, .jsonl or .parquet, also .gz or .zst")
+	flags.StringVar(&f.dev, "dev", "", "table `FILE` that results are reported on; used for nothing else")
+	flags.StringArrayVar(&f.corpus, "corpus", nil, "text `FILE` for stage 2, .txt, .jsonl (also .gz, .zst) or .parquet, a folder or a pattern, or what tokenize made; repeatable; FILE=WEIGHT for each makes a mixture")
 	flags.StringVar(&f.out, "out", defaultOut, "`RUN` folder")
 	flags.BoolVar(&f.resume, "resume", false, "go on with the run in --out, with its settings")
 	flags.Uint64Var(&f.seed, "seed", 0, "decides the order of the data and the splits")
 	flags.StringVar(&f.backend, "backend", "auto", "auto, go, xla:cpu or xla:cuda")
+	flags.IntVar(&f.examples, "show", 0, "first show `N` training examples as tokens, and which of them the loss counts; with --json on stderr")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "show settings, sizes and memory as JSON, and make nothing")
 }
 

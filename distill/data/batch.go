@@ -10,6 +10,7 @@ type Batch struct {
 	Mask         []int32 // 1 for a real token, 0 for padding
 	Labels       []int32 // the id where it is to be predicted, else NoLabel; position t predicts Labels[t+1]
 	Tokens       int     // real tokens
+	Err          error   // reading the data failed: nothing else in the batch counts
 
 	answerWidth int // least width of Answers, so that it is the same for all batches of a source
 }

@@ -6,7 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"slices"
+	"io"
 )
 
 // CorpusOptions says how texts become windows.
@@ -18,17 +18,45 @@ type CorpusOptions struct {
 	// Perplexity is measured so. For any name but .jsonl.
 	Whole bool
 
+	Packing  Packing            // "" is Concat
 	Progress func(tokens int64) // tokens so far; may be nil
 }
 
-// Corpus is the token ids of texts laid end to end and cut into windows of Length tokens. Windows do not overlap and
-// may begin and end inside a document; an incomplete last one is dropped.
+// Packing says how documents fill windows.
+type Packing string
+
+const (
+	// Concat lays documents end to end and cuts them into windows of Length tokens, wherever that is; every token is used
+	// but those of an incomplete last window.
+	Concat Packing = "concat"
+	// Documents begins a window with a document and adds the next ones while they fit as a whole; the rest is padding. Only a
+	// document that is longer than a window is cut, and what is left of it begins another.
+	Documents Packing = "documents"
+)
+
+// Corpus is the token ids of texts, packed into windows of up to Length tokens that do not overlap.
 type Corpus struct {
 	Length int
 	Counts CorpusCounts
 
-	ids []int32
-	pad int32
+	tokens tokenReader
+	first  int64  // of the tokens, where windows lie end to end
+	spans  []span // else where each window lies
+	pad    int32
+}
+
+// tokenReader is a run of token ids, wherever it lies.
+type tokenReader interface {
+	size() int64
+	read(ids []int32, at int64) error         // fills ids with the tokens from number at on
+	ends(yield func(end int64) error) error   // of the documents, ascending: the number of tokens up to there
+	sum(to io.Writer, first, end int64) error // writes what tells the tokens first, …, end-1 from others
+}
+
+// span is a window: tokens at, …, at+n-1.
+type span struct {
+	at int64
+	n  int32
 }
 
 // CorpusCounts tells what a corpus was made of.
@@ -38,7 +66,7 @@ type CorpusCounts struct {
 	Empty     int   `json:"empty"`     // documents without text, passed over
 	Bytes     int64 `json:"bytes"`     // of text
 	Tokens    int64 `json:"tokens"`    // with the tokens in front of and behind documents
-	Windows   int   `json:"windows"`   // of Length tokens
+	Windows   int   `json:"windows"`   // of up to Length tokens
 	Leftover  int   `json:"leftover"`  // tokens in the dropped last window
 	Limited   bool  `json:"limited"`   // MaxTokens ended the reading
 }
@@ -58,36 +86,58 @@ const (
 	blockDocuments = 1024
 )
 
+// CorpusInput is one of the things that a corpus is made of: files to be tokenized, or what was tokenized before.
+type CorpusInput struct {
+	Files     []File
+	Tokenized *Tokenized // instead of Files
+}
+
 // ReadCorpus reads and tokenizes texts in the order given. Every document gets the model's token in front and its end
 // token behind, where the tokenizer has them. What a document is:
 //
 //   - in a .jsonl file, the field "text" of the object on each line;
+//   - in a .parquet file, a value of the column "text";
 //   - in a .txt file that contains the mark <|endoftext|>, what stands between two marks;
 //   - else the whole .txt file. Blank lines do not end a document: they stand between paragraphs.
 //
 // White space around a document is taken off, and documents without text are counted and passed over.
 // Errors name the file and line or offset: unknown extensions, invalid JSON, text that is not UTF-8, a document over
-// 64 MiB, damaged or truncated gzip; and fewer tokens than one window.
+// 64 MiB, damaged or truncated files; and fewer tokens than one window.
 func ReadCorpus(ctx context.Context, files []File, tok Tokenizer, o CorpusOptions) (*Corpus, error) {
-	if o.Length < 2 {
+	return OpenCorpus(ctx, []CorpusInput{{Files: files}}, tok, o)
+}
+
+// OpenCorpus is [ReadCorpus] for inputs of both kinds, laid end to end. MaxTokens counts for each input of files; what was
+// tokenized before is taken as a whole, and read when it is needed.
+func OpenCorpus(ctx context.Context, inputs []CorpusInput, tok Tokenizer, o CorpusOptions) (*Corpus, error) {
+	switch {
+	case o.Length < 2:
 		return nil, fmt.Errorf("length: %d, a window has at least 2 tokens", o.Length)
-	}
-	if o.MaxTokens < 0 {
+	case o.MaxTokens < 0:
 		return nil, fmt.Errorf("tokens: %d is negative", o.MaxTokens)
+	case o.Packing != "" && o.Packing != Concat && o.Packing != Documents:
+		return nil, fmt.Errorf("packing: %q is not one of %s, %s", o.Packing, Concat, Documents)
 	}
-	w := corpusWriter{ctx: ctx, tok: tok, options: o, corpus: &Corpus{Length: o.Length, pad: tok.Pad()}}
-	for _, f := range files {
-		w.corpus.Counts.Files++
-		if err := readDocuments(f, o.Whole, w.document); err == errEnough {
-			break
-		} else if err != nil {
+	var all joined
+	var counts CorpusCounts
+	for _, in := range inputs {
+		if in.Tokenized != nil {
+			all = append(all, in.Tokenized)
+			counts = counts.plus(in.Tokenized.counts())
+			continue
+		}
+		w := corpusWriter{ctx: ctx, tok: tok, options: o, to: &memoryTokens{}}
+		if err := w.read(in.Files); err != nil {
 			return nil, err
 		}
+		all = append(all, w.to)
+		counts = counts.plus(w.counts)
 	}
-	if err := w.flush(); err != nil && err != errEnough {
-		return nil, err
+	c := &Corpus{Length: o.Length, Counts: counts, tokens: all, pad: tok.Pad()}
+	if len(all) == 1 {
+		c.tokens = all[0]
 	}
-	return w.done()
+	return c, c.pack(o.Packing)
 }
 
 // corpusWriter gathers documents into blocks and appends their ids.
@@ -95,15 +145,35 @@ type corpusWriter struct {
 	ctx     context.Context
 	tok     Tokenizer
 	options CorpusOptions
-	corpus  *Corpus
+	counts  CorpusCounts
+	to      *memoryTokens
 	block   []string
 	bytes   int
+}
+
+func (w *corpusWriter) read(files []File) error {
+	for _, f := range files {
+		w.counts.Files++
+		if err := readDocuments(f, w.options.Whole, w.document); err == errEnough {
+			break
+		} else if err != nil {
+			return err
+		}
+	}
+	if err := w.flush(); err != nil && err != errEnough {
+		return err
+	}
+	if most := w.options.MaxTokens; most > 0 && w.to.size() > most {
+		w.to.cut(most)
+	}
+	w.counts.Tokens = w.to.size()
+	return nil
 }
 
 // document takes one document; errEnough says that no more are wanted.
 func (w *corpusWriter) document(text string) error {
 	if text == "" {
-		w.corpus.Counts.Empty++
+		w.counts.Empty++
 		return nil
 	}
 	w.block = append(w.block, text)
@@ -121,56 +191,123 @@ func (w *corpusWriter) flush() error {
 	}
 	encoded := make([][]int32, len(w.block))
 	parallel(len(w.block), func(i int) { encoded[i] = w.tok.Encode(w.block[i]) })
-	c := w.corpus
 	for i, ids := range encoded {
 		if w.enough() {
 			break
 		}
-		c.Counts.Documents++
-		c.Counts.Bytes += int64(len(w.block[i]))
-		if bos, ok := w.tok.BOS(); ok {
-			c.ids = append(c.ids, bos)
-		}
-		c.ids = append(c.ids, ids...)
-		if eos, ok := w.tok.EOS(); ok && !w.options.Whole {
-			c.ids = append(c.ids, eos)
-		}
+		w.counts.Documents++
+		w.counts.Bytes += int64(len(w.block[i]))
+		w.to.ids = appendDocument(w.to.ids, w.tok, ids, w.options.Whole)
+		w.to.documents = append(w.to.documents, w.to.size())
 	}
 	w.block, w.bytes = w.block[:0], 0
 	if w.options.Progress != nil {
-		w.options.Progress(int64(len(c.ids)))
+		w.options.Progress(w.to.size())
 	}
 	if w.enough() {
-		c.Counts.Limited = true
+		w.counts.Limited = true
 		return errEnough
 	}
 	return nil
 }
 
-func (w *corpusWriter) enough() bool {
-	return w.options.MaxTokens > 0 && int64(len(w.corpus.ids)) >= w.options.MaxTokens
+// appendDocument puts the ids of a text and the tokens around it behind what is there.
+func appendDocument(to []int32, tok Tokenizer, ids []int32, whole bool) []int32 {
+	if bos, ok := tok.BOS(); ok {
+		to = append(to, bos)
+	}
+	to = append(to, ids...)
+	if eos, ok := tok.EOS(); ok && !whole {
+		to = append(to, eos)
+	}
+	return to
 }
 
-// done cuts the tokens into windows and counts them.
-func (w *corpusWriter) done() (*Corpus, error) {
-	c := w.corpus
-	if w.options.MaxTokens > 0 && int64(len(c.ids)) > w.options.MaxTokens {
-		c.ids = c.ids[:w.options.MaxTokens]
+func (w *corpusWriter) enough() bool {
+	return w.options.MaxTokens > 0 && w.to.size() >= w.options.MaxTokens
+}
+
+// plus adds the counts of what was read.
+func (c CorpusCounts) plus(o CorpusCounts) CorpusCounts {
+	c.Files += o.Files
+	c.Documents += o.Documents
+	c.Empty += o.Empty
+	c.Bytes += o.Bytes
+	c.Tokens += o.Tokens
+	c.Limited = c.Limited || o.Limited
+	return c
+}
+
+// pack cuts the tokens into windows and counts them.
+func (c *Corpus) pack(packing Packing) error {
+	if packing == Documents {
+		if err := c.packDocuments(); err != nil {
+			return err
+		}
+		c.Counts.Windows = len(c.spans)
+	} else {
+		c.Counts.Windows, c.Counts.Leftover = int(c.Counts.Tokens/int64(c.Length)), int(c.Counts.Tokens%int64(c.Length))
 	}
-	c.Counts.Tokens = int64(len(c.ids))
-	c.Counts.Windows, c.Counts.Leftover = len(c.ids)/c.Length, len(c.ids)%c.Length
 	if c.Counts.Windows == 0 {
-		return nil, fmt.Errorf("corpus: %d tokens do not fill one window of %d; add text or lower the length (%v)", len(c.ids), c.Length, c.Counts)
+		return fmt.Errorf("corpus: %d tokens do not fill one window of %d; add text or lower the length (%v)", c.Counts.Tokens, c.Length, c.Counts)
 	}
-	return c, nil
+	return nil
+}
+
+// packDocuments finds the windows of the packing Documents. A window is a stretch of the corpus, so each takes 16 bytes.
+func (c *Corpus) packDocuments() error {
+	open, last, most := span{}, int64(0), int64(c.Length)
+	closeWindow := func(next int64) {
+		if open.n > 0 {
+			c.spans = append(c.spans, open)
+		}
+		open = span{at: next}
+	}
+	err := c.tokens.ends(func(end int64) error {
+		size := end - last
+		if int64(open.n)+size > most {
+			closeWindow(last)
+		}
+		for ; size > most; size -= most {
+			open.n = int32(most)
+			closeWindow(open.at + most)
+		}
+		open.n += int32(size)
+		last = end
+		return nil
+	})
+	closeWindow(last)
+	return err
 }
 
 // Len is the number of windows.
 func (c *Corpus) Len() int { return c.Counts.Windows }
 
-// Window is the ids of window i, [Length]. The caller leaves them as they are.
-func (c *Corpus) Window(i int) []int32 {
-	return c.ids[i*c.Length : (i+1)*c.Length : (i+1)*c.Length]
+// span is where window i lies.
+func (c *Corpus) span(i int) span {
+	if c.spans != nil {
+		return c.spans[i]
+	}
+	return span{c.first + int64(i)*int64(c.Length), int32(c.Length)}
+}
+
+// Window is the ids of window i, [up to Length]. An error is one of reading the disk.
+func (c *Corpus) Window(i int) ([]int32, error) {
+	s := c.span(i)
+	ids := make([]int32, s.n)
+	return ids, c.tokens.read(ids, s.at)
+}
+
+// Fill is the share of the windows' positions that hold tokens: 1 unless windows are padded.
+func (c *Corpus) Fill() float64 {
+	if c.spans == nil {
+		return 1
+	}
+	filled := int64(0)
+	for _, s := range c.spans {
+		filled += int64(s.n)
+	}
+	return float64(filled) / (float64(len(c.spans)) * float64(c.Length))
 }
 
 // Split takes the last n windows off as a corpus of their own. The counts of files and documents stay those of the whole.
@@ -178,67 +315,62 @@ func (c *Corpus) Split(n int) (rest, last *Corpus, err error) {
 	if n < 0 || n >= c.Len() {
 		return nil, nil, fmt.Errorf("corpus: %d windows cannot be set aside from %d; add text or set fewer aside", n, c.Len())
 	}
-	cut := (c.Len() - n) * c.Length
-	part := func(ids []int32) *Corpus {
-		p := *c
-		p.ids = ids
-		p.Counts.Tokens, p.Counts.Windows, p.Counts.Leftover = int64(len(ids)), len(ids)/c.Length, len(ids)%c.Length
-		return &p
+	cut := c.Len() - n
+	r, l := *c, *c
+	r.Counts.Windows, l.Counts.Windows = cut, n
+	if c.spans != nil {
+		r.spans, l.spans = c.spans[:cut:cut], c.spans[cut:]
+		r.Counts.Tokens = spanned(r.spans)
+	} else {
+		l.first += int64(cut) * int64(c.Length)
+		r.Counts.Tokens, r.Counts.Leftover = int64(cut)*int64(c.Length), 0
 	}
-	return part(c.ids[:cut:cut]), part(c.ids[cut:]), nil
+	l.Counts.Tokens = c.Counts.Tokens - r.Counts.Tokens
+	return &r, &l, nil
 }
 
-// Fingerprint is a hash of all ids and of the length.
+func spanned(spans []span) (tokens int64) {
+	for _, s := range spans {
+		tokens += int64(s.n)
+	}
+	return tokens
+}
+
+// JoinCorpora lays the windows of corpora of one length behind one another.
+func JoinCorpora(corpora ...*Corpus) *Corpus {
+	if len(corpora) == 1 {
+		return corpora[0]
+	}
+	all := *corpora[0]
+	var tokens joined
+	all.first, all.spans, all.Counts = 0, []span{}, CorpusCounts{}
+	begin := int64(0)
+	for _, c := range corpora {
+		for i := range c.Len() {
+			s := c.span(i)
+			all.spans = append(all.spans, span{begin + s.at, s.n})
+		}
+		tokens = append(tokens, c.tokens)
+		begin += c.tokens.size()
+		all.Counts = all.Counts.plus(c.Counts)
+	}
+	all.tokens, all.Counts.Windows = tokens, len(all.spans)
+	return &all
+}
+
+// Fingerprint is a hash of all tokens and of the windows. Of tokens that were stored, their checksums stand for them.
 func (c *Corpus) Fingerprint() string {
 	h := sha256.New()
 	binary.Write(h, binary.LittleEndian, int64(c.Length)) // a hash never fails to write
-	for part := range slices.Chunk(c.ids, 1<<16) {        // in parts, to copy little at a time
-		binary.Write(h, binary.LittleEndian, part)
+	first, end := c.first, c.first+c.Counts.Tokens
+	if c.spans != nil {
+		binary.Write(h, binary.LittleEndian, int64(len(c.spans)))
+		first, end = 0, c.tokens.size()
+		for _, s := range c.spans {
+			binary.Write(h, binary.LittleEndian, s.at)
+			binary.Write(h, binary.LittleEndian, s.n)
+		}
 	}
+	c.tokens.sum(h, first, end)
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-// Packed serves the windows of a corpus, shuffled anew each epoch.
-type Packed struct {
-	corpus *Corpus
-	rows   int
-	seed   uint64
-	stream stream
-}
-
-// NewPacked makes the stage-2 source: batches of rows windows, every token real and, but for each window's first,
-// predicted. Each epoch, every window occurs exactly once; a batch may lie across an epoch's end.
-func NewPacked(c *Corpus, rows int, seed uint64) (*Packed, error) {
-	if rows < 1 {
-		return nil, fmt.Errorf("batch size: %d, want at least 1", rows)
-	}
-	p := &Packed{corpus: c, rows: rows, seed: seed}
-	p.stream = stream{n: c.Len(), order: func(epoch int) []int32 {
-		order, _ := shuffled(c.Len(), seed, epoch)
-		return order
-	}}
-	return p, nil
-}
-
-// Batch is [rows, Corpus.Length].
-func (p *Packed) Batch(step int) *Batch {
-	b := newBatch(p.rows, p.corpus.Length, p.corpus.pad)
-	for row, i := range p.stream.slice(step*p.rows, p.rows) {
-		b.set(row, nil, p.corpus.Window(int(i)))
-		b.Labels[row*b.Length] = NoLabel // nothing predicts the first token
-	}
-	return b
-}
-
-// Lengths is the one length of all batches.
-func (p *Packed) Lengths() []int { return []int{p.corpus.Length} }
-
-// Epoch is the number of passes over the corpus before a step.
-func (p *Packed) Epoch(step int) float64 {
-	return float64(step) * float64(p.rows) / float64(p.corpus.Len())
-}
-
-// Fingerprint is a hash of the corpus, with what decides the order of its windows.
-func (p *Packed) Fingerprint() string {
-	return fmt.Sprintf("%s seed=%d", p.corpus.Fingerprint(), p.seed)
 }

@@ -21,6 +21,21 @@ func readCorpus(t *testing.T, o CorpusOptions, tok Tokenizer, files ...File) *Co
 	return c
 }
 
+// allIDs are all tokens that a corpus was made from.
+func allIDs(t *testing.T, c *Corpus) []int32 {
+	t.Helper()
+	ids := make([]int32, c.tokens.size())
+	check(t, c.tokens.read(ids, 0))
+	return ids
+}
+
+func window(t *testing.T, c *Corpus, i int) []int32 {
+	t.Helper()
+	ids, err := c.Window(i)
+	check(t, err)
+	return ids
+}
+
 func TestDocuments(t *testing.T) {
 	for _, c := range []struct{ file, content, want string }{
 		{"a.txt", "\ufeff One.\n\nStill one.\n", "^One.\n\nStill one.$"},
@@ -29,17 +44,17 @@ func TestDocuments(t *testing.T) {
 	} {
 		for _, f := range []File{InMemory(c.file, []byte(c.content)), InMemory(c.file+".gz", pack([]byte(c.content)))} {
 			corpus := readCorpus(t, CorpusOptions{Length: 2}, byteTokenizer{}, f)
-			if got := decodeBytes(corpus.ids); got != c.want {
+			if got := decodeBytes(allIDs(t, corpus)); got != c.want {
 				t.Errorf("%s: got %q, want %q", f.Name, got, c.want)
 			}
 		}
 	}
 	whole := readCorpus(t, CorpusOptions{Length: 2, Whole: true}, byteTokenizer{}, InMemory("a.txt", []byte(" a <|endoftext|> b\n")))
-	if got := decodeBytes(whole.ids); got != "^ a <|endoftext|> b\n" {
+	if got := decodeBytes(allIDs(t, whole)); got != "^ a <|endoftext|> b\n" {
 		t.Errorf("whole text: %q", got)
 	}
 	bare := readCorpus(t, CorpusOptions{Length: 2}, byteTokenizer{bare: true}, InMemory("a.txt", []byte("abc")))
-	if got := decodeBytes(bare.ids); got != "abc" {
+	if got := decodeBytes(allIDs(t, bare)); got != "abc" {
 		t.Errorf("without special tokens: %q", got)
 	}
 }
@@ -74,14 +89,14 @@ func TestCorpusAgainstNaive(t *testing.T) {
 		t.Errorf("counts %+v, want %+v", c.Counts, counts)
 	}
 	for i := range c.Len() {
-		if got := decodeBytes(c.Window(i)); got != want.String()[i*length:(i+1)*length] {
+		if got := decodeBytes(window(t, c, i)); got != want.String()[i*length:(i+1)*length] {
 			t.Fatalf("window %d is %q", i, got)
 		}
 	}
 
 	limit := int64(want.Len() / 2)
 	half := readCorpus(t, CorpusOptions{Length: length, MaxTokens: limit}, byteTokenizer{}, files...)
-	if half.Counts.Tokens != limit || !half.Counts.Limited || decodeBytes(half.ids) != want.String()[:limit] {
+	if half.Counts.Tokens != limit || !half.Counts.Limited || decodeBytes(allIDs(t, half)) != want.String()[:limit] {
 		t.Errorf("half of it: %+v", half.Counts)
 	}
 	if half.Fingerprint() == c.Fingerprint() {

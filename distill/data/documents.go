@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -23,48 +24,76 @@ var errEnough = errors.New("enough")
 // readDocuments hands the documents of a file to yield, in order and with white space taken off; with whole, the
 // file as it is. An error of yield ends the reading and is returned.
 func readDocuments(f File, whole bool, yield func(text string) error) error {
+	return readPieces(f, whole, func(number int, piece []byte) error {
+		text, err := documentText(f, whole, number, piece)
+		if err != nil {
+			return err
+		}
+		return yield(text)
+	})
+}
+
+// readPieces cuts a file into documents without looking into them: lines of JSON, or text as it stands. They are
+// counted from 1, and are the receiver's only until it returns.
+func readPieces(f File, whole bool, yield func(number int, piece []byte) error) error {
 	format := extension(f.Name)
-	lines := strings.HasPrefix(format, ".jsonl")
 	switch {
 	case format == "" && !whole:
 		return fmt.Errorf("%s: not a corpus file; its name must end in one of %s", f.Name, strings.Join(corpusExtensions, ", "))
-	case lines && whole:
+	case whole && (isLines(f) || isTable(f)):
 		return fmt.Errorf("%s: one text is wanted, so the file must be plain text, such as .txt or .txt.gz", f.Name)
+	}
+	if isTable(f) {
+		return readTextColumn(f, yield)
 	}
 	in, err := f.open()
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	parts := documentScanner(in, lines, whole)
+	parts := documentScanner(in, isLines(f), whole)
 	number := 0
 	for parts.Scan() {
 		number++
-		text, err := documentText(parts.Bytes(), lines)
 		if parts.Err() != nil { // half a document because reading failed: that is the fault to name
 			break
 		}
-		if err != nil {
-			return fmt.Errorf("%s: %s %d: %w", f.Name, unit(lines), number, err)
-		}
-		if number == 1 {
-			text = strings.TrimPrefix(text, "\ufeff")
-		}
-		if !whole {
-			text = strings.TrimSpace(text)
-		}
-		if err := yield(text); err != nil {
+		if err := yield(number, parts.Bytes()); err != nil {
 			return err
 		}
 	}
 	switch err := parts.Err(); {
 	case errors.Is(err, bufio.ErrTooLong):
-		return fmt.Errorf("%s: %s %d is larger than %d MiB; put %s between documents, or use .jsonl", f.Name, unit(lines), number+1, maxDocument>>20, endOfText)
+		return fmt.Errorf("%s: %s %d is larger than %d MiB; put %s between documents, or use .jsonl", f.Name, unit(f), number+1, maxDocument>>20, endOfText)
 	case err == nil && number == 0:
 		return fmt.Errorf("%s: the file is empty", f.Name)
 	default:
 		return err
 	}
+}
+
+// isLines reports whether a document is the text in a line of JSON.
+func isLines(f File) bool { return strings.HasPrefix(extension(f.Name), ".jsonl") }
+
+// isTable reports whether a document is a value of a table's column "text".
+func isTable(f File) bool { return extension(f.Name) == ".parquet" }
+
+// readTextColumn is readPieces for tables.
+func readTextColumn(f File, yield func(number int, piece []byte) error) error {
+	return readTable(f, &receiver{
+		choose: func(columns []string) ([]field, error) {
+			if i := slices.Index(columns, "text"); i >= 0 {
+				return []field{{column: i}}, nil
+			}
+			return nil, fmt.Errorf("%s: no column \"text\" among %q", f.Name, columns)
+		},
+		row: func(number int, values []string) error {
+			if len(values[0]) > maxDocument {
+				return fmt.Errorf("%s: row %d is larger than %d MiB", f.Name, number, maxDocument>>20)
+			}
+			return yield(number, []byte(values[0]))
+		},
+	})
 }
 
 // documentScanner cuts a file at line ends, at marks or not at all.
@@ -80,20 +109,35 @@ func documentScanner(in io.Reader, lines, whole bool) *bufio.Scanner {
 	return parts
 }
 
-// documentText checks a piece of a file and takes the text out of a line of JSON.
-func documentText(piece []byte, lines bool) (string, error) {
+// documentText is the text of a piece that readPieces gave. Errors name file and number.
+func documentText(f File, whole bool, number int, piece []byte) (string, error) {
+	text, err := "", error(nil)
 	switch {
 	case !utf8.Valid(piece): // encoding/json would put replacement characters
-		return "", errors.New("the text is not UTF-8")
-	case lines:
-		return jsonText(bytes.TrimPrefix(piece, []byte("\ufeff")))
+		err = errors.New("the text is not UTF-8")
+	case isLines(f):
+		text, err = jsonText(bytes.TrimPrefix(piece, []byte("\ufeff")))
+	default:
+		text = string(piece)
 	}
-	return string(piece), nil
+	if err != nil {
+		return "", fmt.Errorf("%s: %s %d: %w", f.Name, unit(f), number, err)
+	}
+	if number == 1 {
+		text = strings.TrimPrefix(text, "\ufeff")
+	}
+	if !whole {
+		text = strings.TrimSpace(text)
+	}
+	return text, nil
 }
 
-func unit(lines bool) string {
-	if lines {
+func unit(f File) string {
+	switch {
+	case isLines(f):
 		return "line"
+	case isTable(f):
+		return "row"
 	}
 	return "document"
 }

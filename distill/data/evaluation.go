@@ -35,7 +35,7 @@ func NewEvaluation(e *Examples, rows, buckets int) (*Evaluation, error) {
 	}
 	v := &Evaluation{examples: e, rows: min(rows, e.evalRows()), lengths: lengths(e.Longest(), e.limit, o.Buckets)}
 	for i := range e.Len() {
-		if e.SingleToken() {
+		if e.SingleToken() || e.Task.Generates() {
 			v.items = append(v.items, evalItem{int32(i), e.labels[i]})
 			continue
 		}
@@ -49,14 +49,22 @@ func NewEvaluation(e *Examples, rows, buckets int) (*Evaluation, error) {
 
 // evalRows is the number of sequences that an evaluation scores.
 func (e *Examples) evalRows() int {
-	if e.SingleToken() {
+	if e.SingleToken() || e.Task.Generates() {
 		return e.Len()
 	}
 	return e.Len() * len(e.Answers)
 }
 
 func (v *Evaluation) length(i evalItem) int {
-	return len(v.examples.Prompt(int(i.example))) + len(v.examples.Answers[i.choice])
+	return len(v.examples.Prompt(int(i.example))) + len(v.answer(i))
+}
+
+// answer is what stands behind the prompt in the row of an item.
+func (v *Evaluation) answer(i evalItem) []int32 {
+	if v.examples.Task.Generates() {
+		return v.examples.Answer(int(i.example))
+	}
+	return v.examples.Answers[i.choice]
 }
 
 // Len is the number of batches.
@@ -73,10 +81,10 @@ func (v *Evaluation) Batch(i int) *EvalBatch {
 		Index:  slices.Repeat([]int32{-1}, v.rows),
 		Choice: make([]int32, v.rows),
 	}
-	b.answerWidth = v.examples.answerWidth()
+	b.answerWidth = v.examples.width
 	for row, item := range items {
 		b.Index[row], b.Choice[row] = item.example, item.choice
-		b.set(row, v.examples.Prompt(int(item.example)), v.examples.Answers[item.choice])
+		b.set(row, v.examples.Prompt(int(item.example)), v.answer(item))
 	}
 	for row := len(items); row < v.rows; row++ {
 		b.Mask[row*b.Length] = 1 // one token to attend to: a softmax over nothing is not a number
@@ -108,7 +116,12 @@ func (w *Windows) Batch(i int) *Batch {
 	b := newBatch(w.rows, w.corpus.Length, w.corpus.pad)
 	for row := range w.rows {
 		if first+row < w.corpus.Len() {
-			b.set(row, nil, w.corpus.Window(first+row))
+			ids, err := w.corpus.Window(first + row)
+			if err != nil {
+				b.Err = err
+				return b
+			}
+			b.set(row, nil, ids)
 		} else {
 			b.Mask[row*b.Length] = 1
 		}

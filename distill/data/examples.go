@@ -5,12 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"slices"
-	"sort"
 	"strings"
-	"unicode/utf8"
 )
 
 // Tokenizer turns text into token ids. Encode is called from several goroutines at once.
@@ -25,26 +22,34 @@ type Tokenizer interface {
 type Overlong string
 
 const (
-	Truncate     Overlong = "truncate"      // cut the end of the columns' values; the default
-	TruncateLeft Overlong = "truncate-left" // cut their beginning
-	Drop         Overlong = "drop"          // leave the row out; in an evaluation that changes what is measured
-	Fail         Overlong = "fail"          // refuse the file
+	Truncate       Overlong = "truncate"        // cut the end of the columns' values; the default
+	TruncatePrompt Overlong = "truncate-prompt" // another name of Truncate: completions and answers are never cut to be trained on
+	TruncateLeft   Overlong = "truncate-left"   // cut their beginning
+	Drop           Overlong = "drop"            // leave the row out; in an evaluation that changes what is measured
+	Fail           Overlong = "fail"            // refuse the file
 )
+
+// Overlongs are all of them.
+var Overlongs = []Overlong{Truncate, TruncatePrompt, TruncateLeft, Drop, Fail}
 
 // TokenizeOptions says how rows become token ids.
 type TokenizeOptions struct {
 	MaxLength int                   // tokens of prompt and longest answer together, with the token in front
 	Overlong  Overlong              // "" is Truncate
-	Training  bool                  // Task.MinChars applies
+	Training  bool                  // Task.MinChars applies, and completions that are too long are left out
 	Progress  func(done, total int) // rows so far; may be nil
+
+	// Chat renders the messages in front of an answer as the model's chat template does, up to where the answer begins. nil is
+	// PlainChat, with a space in front of the answer.
+	Chat func(messages []Message) (string, error)
 }
 
-// Examples is a tokenized dataset: for every row its prompt and the number of its label, and once for all rows the
-// answers. A sequence is prompt + answer.
+// Examples is a tokenized dataset: for every row its prompt, and either the number of its label, with the answers once for all
+// rows, or its completion. A sequence is prompt + answer, or prompt + completion.
 type Examples struct {
 	Task    Task
 	File    string
-	Answers [][]int32 // token ids of each label's answer, one or more
+	Answers [][]int32 // token ids of each label's answer, one or more; none in a generation
 	Counts  ExampleCounts
 
 	pad     int32
@@ -52,8 +57,13 @@ type Examples struct {
 	ends    []int   // ids[ends[i-1]:ends[i]] is prompt i
 	labels  []int32
 	lines   []int32
+	width   int // tokens of the longest answer or completion
 	longest int // tokens of the longest sequence
 	limit   int // TokenizeOptions.MaxLength
+
+	completions    []int32 // of a generation, end to end
+	completionEnds []int
+	references     []string // texts of the completions; kept for evaluations
 }
 
 // ExampleCounts tells what became of the rows of a file.
@@ -64,14 +74,22 @@ type ExampleCounts struct {
 	Dropped   int `json:"dropped"`   // left out because too long
 	Examples  int `json:"examples"`  // what is left
 	Tokens    int `json:"tokens"`    // of all prompts, with the token in front
+
+	CompletionTokens int `json:"completion_tokens,omitempty"` // of all completions, with the end token
+	LongCompletions  int `json:"long_completions,omitempty"`  // rows left out because the completion is over Task.MaxCompletion
+	CutCompletions   int `json:"cut_completions,omitempty"`   // of an evaluation: cut where a loss is computed, not in the reference
 }
 
 func (c ExampleCounts) String() string {
-	return fmt.Sprintf("%d of %d rows (%d too short, %d too long and dropped), %d cut to fit, %d prompt tokens",
+	text := fmt.Sprintf("%d of %d rows (%d too short, %d too long and dropped), %d cut to fit, %d prompt tokens",
 		c.Examples, c.Rows, c.Short, c.Dropped, c.Truncated, c.Tokens)
+	if c.CompletionTokens > 0 {
+		text += fmt.Sprintf(", %d completion tokens (%d completions too long and dropped, %d cut)", c.CompletionTokens, c.LongCompletions, c.CutCompletions)
+	}
+	return text
 }
 
-// Load reads and tokenizes a TSV file: [Task.Read], then [Task.Tokenize].
+// Load reads and tokenizes a table: [Task.Read], then [Task.Tokenize].
 func (t Task) Load(ctx context.Context, path string, tok Tokenizer, o TokenizeOptions) (*Examples, error) {
 	d, err := t.Read(OnDisk(path))
 	if err != nil {
@@ -80,21 +98,33 @@ func (t Task) Load(ctx context.Context, path string, tok Tokenizer, o TokenizeOp
 	return t.Tokenize(ctx, d, tok, o)
 }
 
+// Check finds what Tokenize would refuse whatever the rows are: answers that the tokenizer cannot tell apart, a length that leaves
+// no room, a generation without an end token.
+func (t Task) Check(tok Tokenizer, o TokenizeOptions) error {
+	if err := t.Validate(); err != nil {
+		return fmt.Errorf("task %q: %w", t.Name, err)
+	}
+	_, err := newPromptWriter(t, tok, o)
+	return err
+}
+
 // Tokenize makes examples of the rows, in their order. A sequence is the token in front (if there is one), the ids of
 // the rendered prompt, then those of an answer. A prompt that does not fit is cut inside its columns' values, the
 // longest first, so that the text around them always survives. Answers are tokenized behind a prompt, since some
 // tokenizers encode the first word of a text differently.
 //
+// A completion ends with the end-of-text token, which is learned like the others. Task.MaxCompletion tokens are kept free for it,
+// whatever its length, so that prompts are cut alike in training and evaluation. A longer one is left out of training, since what
+// is cut does not end; in an evaluation its first tokens stay.
+//
 // Errors: an answer without tokens or with those of another, an answer that melts into the prompt's end, a prompt
-// whose own text does not fit, a row too long under Fail, nothing left, ctx done.
+// whose own text does not fit, a tokenizer without an end token, a row too long under Fail, nothing left, ctx done.
 func (t Task) Tokenize(ctx context.Context, d *Dataset, tok Tokenizer, o TokenizeOptions) (*Examples, error) {
 	if err := t.Validate(); err != nil {
 		return nil, fmt.Errorf("task %q: %w", t.Name, err)
 	}
-	switch o.Overlong {
-	case "", Truncate, TruncateLeft, Drop, Fail:
-	default:
-		return nil, fmt.Errorf("overlong: %q is none of %s, %s, %s, %s", o.Overlong, Truncate, TruncateLeft, Drop, Fail)
+	if o.Overlong != "" && !slices.Contains(Overlongs, o.Overlong) {
+		return nil, fmt.Errorf("overlong: %q is none of %v", o.Overlong, Overlongs)
 	}
 	w, err := newPromptWriter(t, tok, o)
 	if err != nil {
@@ -106,21 +136,27 @@ func (t Task) Tokenize(ctx context.Context, d *Dataset, tok Tokenizer, o Tokeniz
 			rows = append(rows, r)
 		}
 	}
-	e := &Examples{Task: t, File: d.File, Answers: w.answers, pad: tok.Pad(), longest: w.longestAnswer, limit: o.MaxLength}
+	e := &Examples{Task: t, File: d.File, Answers: w.answers, pad: tok.Pad(), limit: o.MaxLength}
+	for _, a := range w.answers {
+		e.width = max(e.width, len(a))
+	}
+	e.longest = e.width
 	e.Counts.Rows, e.Counts.Short = len(d.Rows), len(d.Rows)-len(rows)
+	done := 0
 	for block := range slices.Chunk(rows, 1024) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		prompts := make([]prompt, len(block))
-		parallel(len(block), func(i int) { prompts[i] = w.write(block[i].Values) })
+		parallel(len(block), func(i int) { prompts[i] = w.write(block[i]) })
 		for i, p := range prompts {
-			if err := e.add(block[i], p, o); err != nil {
+			if err := e.add(block[i], p, w); err != nil {
 				return nil, err
 			}
 		}
+		done += len(block)
 		if o.Progress != nil {
-			o.Progress(len(e.labels)+e.Counts.Dropped, len(rows))
+			o.Progress(done, len(rows))
 		}
 	}
 	if e.Len() == 0 {
@@ -130,42 +166,85 @@ func (t Task) Tokenize(ctx context.Context, d *Dataset, tok Tokenizer, o Tokeniz
 }
 
 // add appends one row under the policy for long ones.
-func (e *Examples) add(r Row, p prompt, o TokenizeOptions) error {
-	if p.overlong > 0 {
-		switch o.Overlong {
-		case Fail:
-			return fmt.Errorf("%s:%d: prompt and answer take %d tokens, max_length is %d", e.File, r.Line, p.overlong, o.MaxLength)
-		case Drop:
-			e.Counts.Dropped++
-			return nil
-		}
-		e.Counts.Truncated++
-	}
-	if len(p.ids) == 0 {
+func (e *Examples) add(r Row, p prompt, w *promptWriter) error {
+	o := w.options
+	switch {
+	case p.err != nil:
+		return fmt.Errorf("%s:%d: %w", e.File, r.Line, p.err)
+	case p.overlong > 0 && o.Overlong == Fail:
+		return fmt.Errorf("%s:%d: prompt and answer take %d tokens, max_length is %d", e.File, r.Line, p.overlong, o.MaxLength)
+	case p.overlong > 0 && (o.Overlong == Drop || p.stuck):
+		e.Counts.Dropped++
+		return nil
+	case len(p.ids) == 0:
 		return fmt.Errorf("%s:%d: the prompt is empty, so nothing can predict the answer; give the prompt words of its own", e.File, r.Line)
 	}
+	if n := len(p.completion); n > w.reserved {
+		if o.Overlong == Fail {
+			return fmt.Errorf("%s:%d: the completion takes %d tokens, max_completion is %d; raise it in the task, with max_length", e.File, r.Line, n, w.reserved)
+		}
+		if o.Training || o.Overlong == Drop {
+			e.Counts.LongCompletions++
+			return nil
+		}
+		e.Counts.CutCompletions++
+		p.completion = p.completion[:w.reserved]
+	}
+	if p.overlong > 0 {
+		e.Counts.Truncated++
+	}
+	e.append(r, p, o)
+	return nil
+}
+
+// append takes a row's tokens.
+func (e *Examples) append(r Row, p prompt, o TokenizeOptions) {
 	e.ids = append(e.ids, p.ids...)
 	e.ends = append(e.ends, len(e.ids))
 	e.labels = append(e.labels, int32(r.Label))
 	e.lines = append(e.lines, int32(r.Line))
 	e.Counts.Examples++
 	e.Counts.Tokens += len(p.ids)
+	if e.Task.Generates() {
+		e.completions = append(e.completions, p.completion...)
+		e.completionEnds = append(e.completionEnds, len(e.completions))
+		e.Counts.CompletionTokens += len(p.completion)
+		e.width = max(e.width, len(p.completion))
+		if !o.Training {
+			e.references = append(e.references, strings.TrimSpace(r.Completion))
+		}
+		e.longest = max(e.longest, len(p.ids)+len(p.completion))
+	}
 	for _, a := range e.Answers {
 		e.longest = max(e.longest, len(p.ids)+len(a))
 	}
-	return nil
 }
 
 // Len is the number of examples.
 func (e *Examples) Len() int { return len(e.labels) }
 
 // Prompt is the token ids of prompt i, with the token in front. The caller leaves them as they are.
-func (e *Examples) Prompt(i int) []int32 {
+func (e *Examples) Prompt(i int) []int32 { return listAt(e.ids, e.ends, i) }
+
+// Answer is the token ids that belong behind prompt i: the answer of its label, or its completion with the end token.
+func (e *Examples) Answer(i int) []int32 {
+	if e.Task.Generates() {
+		return listAt(e.completions, e.completionEnds, i)
+	}
+	return e.Answers[e.labels[i]]
+}
+
+// Reference is the text that a generation for prompt i is compared with, without white space around it. Only examples for an
+// evaluation have it.
+func (e *Examples) Reference(i int) string { return e.references[i] }
+
+// listAt is list i of those that stand end to end.
+func listAt(ids []int32, ends []int, i int) []int32 {
 	start := 0
 	if i > 0 {
-		start = e.ends[i-1]
+		start = ends[i-1]
 	}
-	return e.ids[start:e.ends[i]:e.ends[i]]
+	return ids[start:ends[i]:ends[i]]
 }
 
 // Label is the right label of example i, an index into Answers and Task.Labels.
@@ -179,16 +258,7 @@ func (e *Examples) Longest() int { return e.longest }
 
 // SingleToken reports whether every answer is one token, so that one row of logits decides between the labels.
 func (e *Examples) SingleToken() bool {
-	return !slices.ContainsFunc(e.Answers, func(a []int32) bool { return len(a) != 1 })
-}
-
-// answerWidth is the length in tokens of the longest answer.
-func (e *Examples) answerWidth() int {
-	n := 0
-	for _, a := range e.Answers {
-		n = max(n, len(a))
-	}
-	return n
+	return !e.Task.Generates() && !slices.ContainsFunc(e.Answers, func(a []int32) bool { return len(a) != 1 })
 }
 
 // Fingerprint is a hash of everything that batches are made of: equal for equal data, task and tokenization.
@@ -202,113 +272,10 @@ func (e *Examples) Fingerprint() string {
 	for i := range e.Len() {
 		put([]int64{int64(len(e.Prompt(i))), int64(e.Label(i))})
 		put(e.Prompt(i))
+		if e.Task.Generates() {
+			put(int64(len(e.Answer(i))))
+			put(e.Answer(i))
+		}
 	}
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-// promptWriter renders, cuts and tokenizes prompts. It does not change after it is made.
-type promptWriter struct {
-	template      template
-	tok           Tokenizer
-	options       TokenizeOptions
-	answers       [][]int32
-	longestAnswer int
-	room          int // tokens for the prompt, with the token in front
-}
-
-// prompt is one tokenized prompt; overlong is what the whole sequence would have taken, where that was too much.
-type prompt struct {
-	ids      []int32
-	overlong int
-}
-
-func newPromptWriter(t Task, tok Tokenizer, o TokenizeOptions) (*promptWriter, error) {
-	template, err := parseTemplate(t.Prompt)
-	if err != nil {
-		return nil, err
-	}
-	w := &promptWriter{template: template, tok: tok, options: o}
-	if w.answers, err = answers(t, template, tok); err != nil {
-		return nil, fmt.Errorf("task %s: %w", t.Name, err)
-	}
-	for _, a := range w.answers {
-		w.longestAnswer = max(w.longestAnswer, len(a))
-	}
-	w.room = o.MaxLength - w.longestAnswer
-	if own := len(w.encode(make([]string, len(template.columns)))); own > w.room || w.room < 1 {
-		return nil, fmt.Errorf("max_length %d is too small: the prompt of task %s takes %d tokens without its columns, the longest answer %d",
-			o.MaxLength, t.Name, own, w.longestAnswer)
-	}
-	return w, nil
-}
-
-// answers tokenizes each label's answer behind a filled-in prompt and takes the prompt's ids off again.
-func answers(t Task, template template, tok Tokenizer) ([][]int32, error) {
-	values := slices.Repeat([]string{"a"}, len(template.columns))
-	text := template.render(values)
-	prefix := tok.Encode(text)
-	var all [][]int32
-	var faults []error
-	for i, l := range t.Labels {
-		whole := tok.Encode(text + l.Answer)
-		if len(whole) < len(prefix) || !slices.Equal(whole[:len(prefix)], prefix) {
-			faults = append(faults, fmt.Errorf("labels[%d].answer: %q becomes one token with the end of the prompt; begin the answer with a space, and end the prompt without one", i, l.Answer))
-			all = append(all, nil)
-			continue
-		}
-		answer := slices.Clone(whole[len(prefix):])
-		if len(answer) == 0 {
-			faults = append(faults, fmt.Errorf("labels[%d].answer: %q has no tokens in this model's vocabulary", i, l.Answer))
-		} else if j := slices.IndexFunc(all, func(a []int32) bool { return slices.Equal(a, answer) }); j >= 0 {
-			faults = append(faults, fmt.Errorf("labels[%d].answer: %q has the same tokens as %q, labels[%d].answer", i, l.Answer, t.Labels[j].Answer, j))
-		}
-		all = append(all, answer)
-	}
-	return all, errors.Join(faults...)
-}
-
-// encode gives the ids of a prompt with these values, with the token in front.
-func (w *promptWriter) encode(values []string) []int32 {
-	var ids []int32
-	if bos, ok := w.tok.BOS(); ok {
-		ids = append(ids, bos)
-	}
-	return append(ids, w.tok.Encode(w.template.render(values))...)
-}
-
-// write tokenizes one prompt, cut to fit. All values are cut to one common number of characters, the largest that
-// fits: the longest values lose first. Characters rather than tokens, so that the prompt is tokenized as a whole.
-func (w *promptWriter) write(values []string) prompt {
-	ids := w.encode(values)
-	if len(ids) <= w.room {
-		return prompt{ids: ids}
-	}
-	p := prompt{overlong: len(ids) + w.longestAnswer}
-	longest := 0
-	for _, v := range values {
-		longest = max(longest, utf8.RuneCountInString(v))
-	}
-	cut := make([]string, len(values))
-	at := func(chars int) []int32 {
-		for i, v := range values {
-			cut[i] = shorten(v, chars, w.options.Overlong == TruncateLeft)
-		}
-		return w.encode(cut)
-	}
-	// Nothing of the values fits always (newPromptWriter); the search ends between a cut that fits and one that does not.
-	p.ids = at(sort.Search(longest, func(n int) bool { return len(at(n+1)) > w.room }))
-	return p
-}
-
-// shorten keeps the first (or last) characters of a text, without spaces at the cut.
-func shorten(text string, chars int, left bool) string {
-	total := utf8.RuneCountInString(text)
-	if total <= chars {
-		return text
-	}
-	runes := []rune(text)
-	if left {
-		return strings.TrimLeft(string(runes[total-chars:]), " ")
-	}
-	return strings.TrimRight(string(runes[:chars]), " ")
 }

@@ -56,7 +56,7 @@ func (wordTokenizer) Encode(text string) []int32 {
 
 var reviewTask = Task{
 	Name: "reviews", Prompt: "{text} It was", LabelColumn: "y",
-	Labels: []Label{{"neg", " bad"}, {"pos", " good"}},
+	Labels: []Label{{Value: "neg", Answer: " bad"}, {Value: "pos", Answer: " good"}},
 }
 
 // randomReviews is n rows of random words and lengths.

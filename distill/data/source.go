@@ -11,6 +11,7 @@ import (
 
 // Source serves training batches by number. Batch is a pure function of the data, the options it was made with and
 // the step: no order of calls changes it, and it may be called from several goroutines. Steps begin at 0 and never end.
+// What fails while data are read from disk is the batch's Err.
 // With accumulation, a step here is a micro-batch.
 type Source interface {
 	Batch(step int) *Batch
@@ -22,6 +23,7 @@ type Source interface {
 var (
 	_ Source = (*Training)(nil)
 	_ Source = (*Packed)(nil)
+	_ Source = (*Mixture)(nil)
 )
 
 // stream is the endless concatenation of epochs, each a permutation of n items. The orders of the last epochs asked
@@ -152,7 +154,7 @@ func (t *Training) byLength(group []int32, rng *rand.Rand) {
 
 // length is the tokens of an example with its right answer.
 func (t *Training) length(i int32) int {
-	return len(t.examples.Prompt(int(i))) + len(t.examples.Answers[t.examples.Label(int(i))])
+	return len(t.examples.Prompt(int(i))) + len(t.examples.Answer(int(i)))
 }
 
 // Batch is [Rows, one of Lengths()], with the right answers as labels.
@@ -163,9 +165,9 @@ func (t *Training) Batch(step int) *Batch {
 		longest = max(longest, t.length(i))
 	}
 	b := newBatch(len(items), padTo(t.lengths, longest), t.examples.pad)
-	b.answerWidth = t.examples.answerWidth()
+	b.answerWidth = t.examples.width
 	for row, i := range items {
-		b.set(row, t.examples.Prompt(int(i)), t.examples.Answers[t.examples.Label(int(i))])
+		b.set(row, t.examples.Prompt(int(i)), t.examples.Answer(int(i)))
 	}
 	return b
 }

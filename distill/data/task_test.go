@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,7 +23,7 @@ func pack(content []byte) []byte {
 
 func TestReadPlainAndPacked(t *testing.T) {
 	content := "\ufeffid\ttext\ty\r\n1\ta \"quoted\" one\tpos\r\n\r\n2\t\tneg"
-	want := []Row{{2, []string{`a "quoted" one`}, 1}, {4, []string{""}, 0}}
+	want := []Row{{Line: 2, Values: []string{`a "quoted" one`}, Label: 1}, {Line: 4, Values: []string{""}, Label: 0}}
 	for _, f := range []File{InMemory("a.tsv", []byte(content)), InMemory("a.tsv.gz", pack([]byte(content)))} {
 		d, err := reviewTask.Read(f)
 		if err != nil {
@@ -62,7 +61,7 @@ func TestReadRefuses(t *testing.T) {
 		{"truncated in the checksum", "x.tsv.gz", packed[:len(packed)-3], []string{"x.tsv.gz", "truncated"}},
 		{"damaged", "x.tsv.gz", flipped, []string{"x.tsv.gz", "damaged"}},
 		{"not packed", "x.tsv.gz", []byte("text\ty\na\tpos\n"), []string{"x.tsv.gz", "not gzip"}},
-		{"bomb", "x.tsv.gz", pack(bytes.Repeat([]byte("text\ty\n"), 3<<20)), []string{"x.tsv.gz", "unpacks"}},
+		{"bomb", "x.tsv.gz", pack([]byte("text\ty\n" + strings.Repeat(strings.Repeat("a", 1000)+"\tpos\n", 20_000))), []string{"x.tsv.gz", "unpacks"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -79,6 +78,9 @@ func TestLookupTask(t *testing.T) {
 		task, err := LookupTask(name)
 		if err != nil || task.Validate() != nil || task.Name != name {
 			t.Errorf("%s: %v, %v", name, err, task.Validate())
+		}
+		if task.Generates() {
+			continue
 		}
 		task.Labels[0].Answer = " changed" // must not reach the next caller
 		if again, _ := LookupTask(name); again.Labels[0].Answer == " changed" {
@@ -103,11 +105,11 @@ func TestLookupTask(t *testing.T) {
 		wantError(t, err, parts...)
 	}
 	_, err = LookupTask("sst3")
-	wantError(t, err, `"sst3"`, "mnli, qnli, sst2")
+	wantError(t, err, `"sst3"`, "cnndm, completion, messages, mnli, qnli, sst2")
 }
 
 func TestValidateReportsAllFaults(t *testing.T) {
-	err := Task{MinChars: -1, Labels: []Label{{"0", ""}, {"0", " a"}, {"1", " a"}}}.Validate()
+	err := Task{MinChars: -1, Labels: []Label{{Value: "0", Answer: ""}, {Value: "0", Answer: " a"}, {Value: "1", Answer: " a"}}}.Validate()
 	wantError(t, err, "name:", "prompt:", "label_column:", "labels[0].answer", "labels[1].value", "labels[2].answer", "min_chars:")
 	wantError(t, Task{Name: "x", Prompt: "{a}", LabelColumn: "y"}.Validate(), "labels: 0")
 	for prompt, part := range map[string]string{
@@ -131,7 +133,7 @@ func TestTemplate(t *testing.T) {
 }
 
 func TestTokenize(t *testing.T) {
-	d := &Dataset{File: "d.tsv", Columns: []string{"text"}, Rows: []Row{{2, []string{"fine"}, 1}, {3, []string{"dull film"}, 0}}}
+	d := &Dataset{File: "d.tsv", Columns: []string{"text"}, Rows: []Row{{Line: 2, Values: []string{"fine"}, Label: 1}, {Line: 3, Values: []string{"dull film"}, Label: 0}}}
 	e := tokenized(t, reviewTask, d, TokenizeOptions{MaxLength: 100})
 	if got := decodeBytes(e.Prompt(1)); got != "^dull film It was" {
 		t.Errorf("prompt %q", got)
@@ -161,10 +163,10 @@ func TestAnswersInContext(t *testing.T) {
 }
 
 func TestTruncationKeepsThePromptsText(t *testing.T) {
-	task := Task{Name: "pairs", Prompt: "A {a} B {b} C", LabelColumn: "y", Labels: []Label{{"0", " no"}, {"1", " maybe"}}}
+	task := Task{Name: "pairs", Prompt: "A {a} B {b} C", LabelColumn: "y", Labels: []Label{{Value: "0", Answer: " no"}, {Value: "1", Answer: " maybe"}}}
 	long := strings.Repeat("é", 40)
 	d := &Dataset{File: "d.tsv", Columns: []string{"a", "b"}, Rows: []Row{
-		{2, []string{"short", long}, 0}, {3, []string{long, "xyz"}, 1}, {4, []string{long + "1", long + "2"}, 1}, {5, []string{"s", "t"}, 1},
+		{Line: 2, Values: []string{"short", long}, Label: 0}, {Line: 3, Values: []string{long, "xyz"}, Label: 1}, {Line: 4, Values: []string{long + "1", long + "2"}, Label: 1}, {Line: 5, Values: []string{"s", "t"}, Label: 1},
 	}}
 	for limit := 14; limit < 120; limit++ {
 		for _, policy := range []Overlong{"", TruncateLeft} {
@@ -188,7 +190,7 @@ func TestTruncationKeepsThePromptsText(t *testing.T) {
 			}
 		}
 	}
-	e := tokenized(t, reviewTask, &Dataset{Rows: []Row{{2, []string{"abc def"}, 0}}}, TokenizeOptions{MaxLength: 17, Overlong: TruncateLeft})
+	e := tokenized(t, reviewTask, &Dataset{Rows: []Row{{Line: 2, Values: []string{"abc def"}, Label: 0}}}, TokenizeOptions{MaxLength: 17, Overlong: TruncateLeft})
 	if got := decodeBytes(e.Prompt(0)); got != "^def It was" {
 		t.Errorf("cut from the left: %q", got)
 	}
@@ -196,7 +198,7 @@ func TestTruncationKeepsThePromptsText(t *testing.T) {
 
 func TestPoliciesAreCounted(t *testing.T) {
 	d := &Dataset{File: "d.tsv", Columns: []string{"text"}, Rows: []Row{
-		{2, []string{"ab"}, 0}, {3, []string{"abcdef"}, 1}, {4, []string{strings.Repeat("long ", 9)}, 1},
+		{Line: 2, Values: []string{"ab"}, Label: 0}, {Line: 3, Values: []string{"abcdef"}, Label: 1}, {Line: 4, Values: []string{strings.Repeat("long ", 9)}, Label: 1},
 	}}
 	task := reviewTask
 	task.MinChars = 3
@@ -220,14 +222,14 @@ func TestPoliciesAreCounted(t *testing.T) {
 }
 
 func TestTokenizeRefuses(t *testing.T) {
-	d := &Dataset{File: "d.tsv", Columns: []string{"text"}, Rows: []Row{{2, []string{"ab"}, 0}, {9, []string{strings.Repeat("x", 99)}, 0}}}
+	d := &Dataset{File: "d.tsv", Columns: []string{"text"}, Rows: []Row{{Line: 2, Values: []string{"ab"}, Label: 0}, {Line: 9, Values: []string{strings.Repeat("x", 99)}, Label: 0}}}
 	task := func(change func(*Task)) Task {
 		task := reviewTask
 		task.Labels = slices.Clone(task.Labels)
 		change(&task)
 		return task
 	}
-	dull := &Dataset{File: "d.tsv", Columns: []string{"text"}, Rows: []Row{{2, []string{""}, 0}}}
+	dull := &Dataset{File: "d.tsv", Columns: []string{"text"}, Rows: []Row{{Line: 2, Values: []string{""}, Label: 0}}}
 	for _, c := range []struct {
 		name  string
 		task  Task
@@ -282,44 +284,6 @@ func TestFingerprint(t *testing.T) {
 	if b := tokenized(t, reviewTask, d, TokenizeOptions{MaxLength: 80}).Fingerprint(); a == b {
 		t.Error("a changed label leaves the fingerprint")
 	}
-}
-
-// FuzzTSV: the reader never panics, and what it takes is what a naive reading of the file gives.
-func FuzzTSV(f *testing.F) {
-	for _, seed := range []string{"", "a\tb\n1\t2\n", "a\tb\r\n1\t2\r\n\r\n", "\ufeffa\n1", "a\ta\n", "a\tb\n1\n", "\n\na\n\xff\n", "\x1f\x8b\x08"} {
-		f.Add([]byte(seed))
-	}
-	f.Add(pack([]byte("a\tb\n1\t2\n")))
-	f.Fuzz(func(t *testing.T, content []byte) {
-		table, err := readTSV(InMemory("f.tsv", content))
-		if err != nil {
-			if !strings.HasPrefix(err.Error(), "f.tsv") {
-				t.Fatalf("the error does not name the file: %v", err)
-			}
-			return
-		}
-		if len(content) > 1 && content[0] == 0x1f && content[1] == 0x8b {
-			r, _ := gzip.NewReader(bytes.NewReader(content))
-			content, _ = io.ReadAll(r)
-		}
-		var want [][]string
-		for i, line := range strings.Split(string(content), "\n") {
-			line = strings.TrimSuffix(line, "\r")
-			if i == 0 {
-				line = strings.TrimPrefix(line, "\ufeff")
-			}
-			if line != "" {
-				want = append(want, strings.Split(line, "\t"))
-			}
-		}
-		got := [][]string{table.columns}
-		for _, r := range table.rows {
-			got = append(got, r.fields)
-		}
-		if fmt.Sprintf("%q", got) != fmt.Sprintf("%q", want) {
-			t.Fatalf("got %q, want %q", got, want)
-		}
-	})
 }
 
 func TestProgressAndCancel(t *testing.T) {

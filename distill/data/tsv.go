@@ -3,7 +3,7 @@ package data
 import (
 	"bufio"
 	"bytes"
-	"cmp"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -11,92 +11,93 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of a table: it is held in memory, so a file that is not what it seems must end early.
-const (
-	maxLine  = 1 << 20 // bytes of a line
-	maxTable = 1 << 30 // bytes of all lines
-)
-
-// table is a TSV file: a header line with column names, then rows split on tabs alone, without any quoting.
-type table struct {
-	name    string
-	columns []string
-	rows    []tableRow
+// readTSV reads lines of fields between tabs, the first of them the header. There is no quoting.
+func readTSV(in io.Reader, to *receiver) error {
+	return eachLine(in, to.name, func(number int, line []byte) error {
+		if !utf8.Valid(line) {
+			return fmt.Errorf("%s:%d: the text is not UTF-8", to.name, number)
+		}
+		if to.columns == nil {
+			return to.header(number, strings.Split(string(line), "\t"))
+		}
+		fields := bytes.Split(line, []byte("\t"))
+		if len(fields) != len(to.columns) {
+			return fmt.Errorf("%s:%d: %d columns, the header has %d (%s)", to.name, number, len(fields), len(to.columns), strings.Join(to.columns, ", "))
+		}
+		values := make([]string, len(to.fields))
+		for i, f := range to.fields {
+			values[i] = string(fields[f.column])
+		}
+		return to.add(number, values)
+	})
 }
 
-type tableRow struct {
-	line   int // 1 is the header
-	fields []string
-}
-
-// readTSV reads a whole table. Lines end in LF or CR LF, a byte order mark is dropped and empty lines are passed
-// over. Refused, with file and line: no header, a column named twice, no rows, a row with more or fewer fields than
-// the header, text that is not UTF-8, a line over maxLine, a table over maxTable.
-func readTSV(f File) (*table, error) {
-	in, err := f.open()
-	if err != nil {
-		return nil, err
+// readCSV reads records of fields between commas (RFC 4180), the first of them the header. Quoted fields may hold commas, line
+// ends and doubled quotes.
+func readCSV(in io.Reader, to *receiver) error {
+	text := bufio.NewReader(in)
+	if mark, _ := text.Peek(3); string(mark) == "\ufeff" {
+		text.Discard(3) // has been peeked at
 	}
-	defer in.Close()
-	return parseTSV(f.Name, in)
-}
-
-func parseTSV(name string, r io.Reader) (*table, error) {
-	t := &table{name: name}
-	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 0, 64<<10), maxLine)
-	number, size := 0, 0
-	for lines.Scan() {
-		number++
-		line := lines.Bytes() // the scanner has taken LF or CR LF away
-		if number == 1 {
-			line = bytes.TrimPrefix(line, []byte("\ufeff"))
+	record := &recordLimit{in: text}
+	table := csv.NewReader(record)
+	table.FieldsPerRecord = -1 // checked here, to say more
+	table.ReuseRecord = true
+	line := 0
+	for {
+		record.read = 0
+		fields, err := table.Read()
+		if err == io.EOF {
+			return nil
+		} else if err != nil {
+			return csvError(to.name, line, err)
 		}
-		if size += len(line); size > maxTable {
-			return nil, fmt.Errorf("%s:%d: the table is larger than %d MiB", name, number, maxTable>>20)
-		}
-		if len(line) == 0 {
+		line, _ = table.FieldPos(0)
+		if to.columns == nil {
+			if err := to.header(line, fields); err != nil {
+				return err
+			}
 			continue
 		}
-		if err := t.add(number, line); err != nil {
-			// The line may be half a line because reading failed; then that is the fault to name.
-			return nil, cmp.Or(lines.Err(), err)
+		if len(fields) != len(to.columns) {
+			return fmt.Errorf("%s:%d: %d columns, the header has %d (%s)", to.name, line, len(fields), len(to.columns), strings.Join(to.columns, ", "))
+		}
+		values := make([]string, len(to.fields))
+		for i, f := range to.fields {
+			values[i] = strings.Clone(fields[f.column]) // the record is one string, unwanted fields included
+		}
+		if err := to.add(line, values); err != nil {
+			return err
 		}
 	}
-	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return nil, fmt.Errorf("%s:%d: the line is longer than %d bytes; is this a TSV file?", name, number+1, maxLine)
-	} else if err != nil {
-		return nil, err
-	}
-	switch {
-	case t.columns == nil:
-		return nil, fmt.Errorf("%s: the file is empty; the first line must name the columns", name)
-	case len(t.rows) == 0:
-		return nil, fmt.Errorf("%s: no rows below the header", name)
-	}
-	return t, nil
 }
 
-// add takes the header, then one row.
-func (t *table) add(number int, line []byte) error {
-	if !utf8.Valid(line) {
-		return fmt.Errorf("%s:%d: the text is not UTF-8", t.name, number)
+// csvError puts the place of a fault in front; what failed while reading has named the file itself. line is that of the record before.
+func csvError(name string, line int, err error) error {
+	var parse *csv.ParseError
+	switch {
+	case errors.Is(err, errRecord):
+		return fmt.Errorf("%s:%d: what follows this line is a record longer than %d MiB; is a quote not closed?", name, line, maxLine>>20)
+	case !errors.As(err, &parse):
+		return err
+	case errors.Is(err, csv.ErrQuote), errors.Is(err, csv.ErrBareQuote):
+		return fmt.Errorf("%s:%d: column %d: %w; write a quote inside a quoted field twice, or save the table as TSV or JSONL", name, parse.Line, parse.Column, parse.Err)
 	}
-	fields := strings.Split(string(line), "\t")
-	if t.columns != nil {
-		if len(fields) != len(t.columns) {
-			return fmt.Errorf("%s:%d: %d columns, the header has %d (%s)", t.name, number, len(fields), len(t.columns), strings.Join(t.columns, ", "))
-		}
-		t.rows = append(t.rows, tableRow{number, fields})
-		return nil
+	return fmt.Errorf("%s:%d: column %d: %w", name, parse.Line, parse.Column, parse.Err)
+}
+
+var errRecord = errors.New("the record is too long")
+
+// recordLimit ends a text in which one record, such as one with a quote that is never closed, would take in all that follows.
+type recordLimit struct {
+	in   io.Reader
+	read int // bytes of this record, and of what was read ahead
+}
+
+func (r *recordLimit) Read(p []byte) (int, error) {
+	n, err := r.in.Read(p)
+	if r.read += n; r.read > maxLine {
+		return 0, errRecord
 	}
-	seen := map[string]bool{}
-	for _, column := range fields {
-		if seen[column] {
-			return fmt.Errorf("%s:%d: the header names column %q twice", t.name, number, column)
-		}
-		seen[column] = true
-	}
-	t.columns = fields
-	return nil
+	return n, err
 }

@@ -2,15 +2,11 @@ package eval
 
 import (
 	"context"
-	"fmt"
-	"math"
 	"time"
 
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/gomlx/compute"
-	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
@@ -51,14 +47,7 @@ func NewLanguageModel(backend compute.Backend, cfg decoder.Config, store *model.
 func (l *LanguageModel) graph(scope *model.Scope, in []*graph.Node) []*graph.Node {
 	ids, mask, targets := in[0], in[1], in[2]
 	out := decoder.Forward(scope, l.config, decoder.Inputs{IDs: ids, Mask: mask}, decoder.Options{})
-	logProbs := graph.LogSoftmax(out.Logits, -1)
-	dims := logProbs.Shape().Dimensions
-	n := dims[0] * dims[1]
-	place := graph.Concatenate([]*graph.Node{
-		graph.Iota(ids.Graph(), shapes.Make(dtypes.Int32, n, 1), 0),
-		graph.MaxScalar(graph.Reshape(targets, n, 1), 0),
-	}, 1)
-	return []*graph.Node{graph.Reshape(graph.Gather(graph.Reshape(logProbs, n, dims[2]), place), dims[0], dims[1])}
+	return []*graph.Node{chosen(graph.LogSoftmax(out.Logits, -1), targets)}
 }
 
 // Perplexity predicts every token of every window but its first. It stops with the context's error when that ends.
@@ -75,6 +64,9 @@ func (l *LanguageModel) Perplexity(ctx context.Context, c *data.Corpus) (Perplex
 	r := Perplexity{}
 	err = each(ctx, l.backend, windows.Len(), l.Progress, func(i int) (apply func(), err error) {
 		b := windows.Batch(i)
+		if b.Err != nil {
+			return nil, b.Err
+		}
 		targets := b.Targets()
 		outs, err := l.exec.Exec(
 			tensors.FromFlatDataAndDimensions(b.IDs, b.Rows, b.Length),
@@ -96,14 +88,5 @@ func (l *LanguageModel) Perplexity(ctx context.Context, c *data.Corpus) (Perplex
 	if err != nil {
 		return Perplexity{}, err
 	}
-	if r.Tokens == 0 {
-		return Perplexity{}, fmt.Errorf("perplexity: the text has no token to predict")
-	}
-	r.NLL = sum / float64(r.Tokens)
-	if math.IsNaN(r.NLL) {
-		return Perplexity{}, fmt.Errorf("perplexity: the model's log-probabilities are not numbers; its weights have diverged")
-	}
-	r.Perplexity = math.Exp(r.NLL)
-	r.Seconds = time.Since(began).Seconds()
-	return r, nil
+	return r.of(sum, began)
 }

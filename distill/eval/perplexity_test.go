@@ -26,7 +26,11 @@ func TestPerplexity(t *testing.T) {
 	}
 	nll, tokens := 0.0, 0
 	for i := range corpus.Len() {
-		for _, p := range plain.next(t, corpus.Window(i)) {
+		window, err := corpus.Window(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range plain.next(t, window) {
 			nll -= p
 			tokens++
 		}

@@ -41,14 +41,18 @@ func (b *builder) compareResults(runs []*Run, names []string) {
 	b.section("results", "Results")
 	var rows, perplexities [][]string
 	byModel := map[string][]plots.Bar{}
-	var models []string
+	var models, header []string
 	for i, r := range runs {
 		if r.Results == nil {
 			b.text("%s: %s.", names[i], r.state())
 		} else {
+			header = r.resultHeader()
 			for k, cells := range r.resultRows() {
 				row := r.Results.Rows[k]
 				rows = append(rows, append([]string{names[i]}, cells...))
+				if row.Perplexity > 0 {
+					continue // is in the table
+				}
 				if byModel[row.Name] == nil {
 					models = append(models, row.Name)
 				}
@@ -60,7 +64,7 @@ func (b *builder) compareResults(runs []*Run, names []string) {
 		}
 	}
 	if len(rows) > 0 {
-		b.table("On held-out data", append([]string{"run"}, resultHeader...), rows)
+		b.table("On held-out data", append([]string{"run"}, header...), rows)
 	}
 	if len(perplexities) > 0 {
 		b.table("Stage 2: perplexity on text set aside", []string{"run", "before", "after"}, perplexities)

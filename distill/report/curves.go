@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/bitdistill/bitdistill/distill"
 	"github.com/bitdistill/bitdistill/plots"
@@ -108,13 +109,15 @@ func (r *Run) losses(stage string) []*plots.Chart {
 	}
 }
 
-// selections draws the scores on the selection splits: accuracies, and nats a token of stage 2.
+// selections draws the scores on the selection splits: accuracies, and nats a token of stage 2 and of completions, whose scores are
+// log-likelihoods.
 func (r *Run) selections() []*plots.Chart {
-	var tasks, corpus []plots.Curve
+	var tasks, completions, corpus []plots.Curve
 	for _, name := range r.stages() {
 		c := plots.Curve{Name: name}
 		sign := 100.0
-		if name == distill.Stage2Label {
+		isText := slices.ContainsFunc(r.Metrics.Selections, func(s distill.Selection) bool { return s.Stage == name && s.Score < 0 })
+		if isText {
 			sign = -1
 		}
 		for _, s := range r.Metrics.Selections {
@@ -126,6 +129,8 @@ func (r *Run) selections() []*plots.Chart {
 		case len(c.X) == 0:
 		case name == distill.Stage2Label:
 			corpus = append(corpus, c)
+		case isText:
+			completions = append(completions, c)
 		default:
 			tasks = append(tasks, c)
 		}
@@ -134,6 +139,9 @@ func (r *Run) selections() []*plots.Chart {
 	o := plots.LineOptions{Smooth: -1}
 	if len(tasks) > 0 {
 		all = append(all, plots.Lines("Accuracy on the selection split", "step", "accuracy, %", o, tasks...).Resized(800, 340))
+	}
+	if len(completions) > 0 {
+		all = append(all, plots.Lines("Loss on the completions of the selection split", "step", "nats per token", o, completions...).Resized(800, 340))
 	}
 	if len(corpus) > 0 {
 		all = append(all, plots.Lines("Loss on the selection windows of Stage-2", "step", "nats per token", o, corpus...).Resized(800, 340))

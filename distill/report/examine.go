@@ -197,6 +197,9 @@ func (x *examination) readExamples(ctx context.Context) error {
 		if err != nil {
 			return nil, err
 		}
+		if task.Generates() {
+			return nil, fmt.Errorf("task %s generates text, which is not shown row by row", task.Name)
+		}
 		table, err := task.Read(distill.OpenHeldOut(cfg.Dev))
 		if err != nil {
 			return nil, err

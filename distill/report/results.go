@@ -31,7 +31,19 @@ func (r *Run) state() string {
 	return fmt.Sprintf("evaluated at %s; %s", r.Results.Environment.Time.Format("2006-01-02 15:04 UTC"), models)
 }
 
-var resultHeader = []string{"model", "accuracy, %", "linears", "whole model", "training, tokens/s", "training, s"}
+// resultHeader names the columns of resultRows.
+func (r *Run) resultHeader() []string {
+	measure := "accuracy, %"
+	if r.generation() {
+		measure = "perplexity"
+	}
+	return []string{"model", measure, "linears", "whole model", "training, tokens/s", "training, s"}
+}
+
+// generation reports whether the results are those of a task that generates text.
+func (r *Run) generation() bool {
+	return r.Results != nil && len(r.Results.Rows) > 0 && r.Results.Rows[0].Perplexity > 0
+}
 
 // resultRows are the models compared, in the columns of resultHeader.
 func (r *Run) resultRows() [][]string {
@@ -46,8 +58,12 @@ func (r *Run) resultRows() [][]string {
 		}
 	}
 	for _, row := range r.Results.Rows {
+		result := fmt.Sprintf("%.2f ± %.2f", 100*row.Accuracy, 100*row.Stderr)
+		if row.Perplexity > 0 {
+			result = fmt.Sprintf("%.3f", row.Perplexity)
+		}
 		rows = append(rows, []string{
-			row.Name, fmt.Sprintf("%.2f ± %.2f", 100*row.Accuracy, 100*row.Stderr), sizeWithRatio(row.LinearBytes, full.LinearBytes),
+			row.Name, result, sizeWithRatio(row.LinearBytes, full.LinearBytes),
 			sizeWithRatio(row.ModelBytes, full.ModelBytes), fmt.Sprintf("%.0f", row.TrainTokensPer), fmt.Sprintf("%.0f", row.Seconds),
 		})
 	}
@@ -74,8 +90,12 @@ func sizeWithRatio(bytes, full int64) string {
 func (b *builder) results(r *Run) {
 	b.section("results", "Results")
 	if r.Results != nil {
-		b.table(r.heldOut(), resultHeader, r.resultRows())
-		b.text("Accuracy with its standard error. Sizes at 2 bits a ternary weight and 4 bytes a scale, all else at 16 bits; in brackets, compared with the full-precision model. Seconds of BitDistill are those of stages 2 and 3.")
+		b.table(r.heldOut(), r.resultHeader(), r.resultRows())
+		measured := "Accuracy with its standard error."
+		if r.generation() {
+			measured = "Perplexity of the completions, each token given those before it."
+		}
+		b.text("%s Sizes at 2 bits a ternary weight and 4 bytes a scale, all else at 16 bits; in brackets, compared with the full-precision model. Seconds of BitDistill are those of stages 2 and 3.", measured)
 	}
 	if s := r.Stage2; s != nil {
 		b.table("Stage 2: perplexity on text set aside", []string{"before", "after"}, [][]string{{number(s.PerplexityBefore), number(s.PerplexityAfter)}})
@@ -89,7 +109,14 @@ func (b *builder) results(r *Run) {
 		accuracies = append(accuracies, plots.Bar{Name: row.Name, Value: row.Accuracy, Err: row.Stderr})
 		models, linears = append(models, row.ModelBytes), append(linears, row.LinearBytes)
 	}
-	b.charts(plots.Accuracy("Accuracy on held-out data", accuracies...), sizes("Memory of the linears", accuracies, linears),
+	chart := plots.Accuracy("Accuracy on held-out data", accuracies...)
+	if r.generation() {
+		for i, row := range r.Results.Rows {
+			accuracies[i].Value = row.Perplexity
+		}
+		chart = plots.Bars("Perplexity of held-out completions", "perplexity", accuracies...)
+	}
+	b.charts(chart, sizes("Memory of the linears", accuracies, linears),
 		sizes("Memory of the whole model", accuracies, models))
 }
 

@@ -1,0 +1,126 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/distill/data"
+	"github.com/bitdistill/bitdistill/internal/backend"
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+)
+
+// Completions measures how well a model predicts the completions of a generation task behind their prompts, each token given those
+// before it (teacher forcing). It keeps its compiled graphs: make one and use it for all evaluations of a model, whose weights may
+// change in between.
+type Completions struct {
+	backend  compute.Backend
+	Progress func(done, total int) // batches; may be nil
+
+	exec     *model.Exec
+	config   decoder.Config
+	rows     int
+	building sync.Mutex // building a graph writes to the variables, and two lengths may come up at once
+}
+
+// NewCompletions makes the evaluator of a model that computes rows sequences at a time, or fewer where the logits of so many
+// completions would take over 64 MiB.
+func NewCompletions(backend compute.Backend, cfg decoder.Config, store *model.Store, rows int) (*Completions, error) {
+	c := &Completions{backend: backend, config: cfg, rows: rows}
+	exec, err := model.NewExec(backend, store, c.graph)
+	if err != nil {
+		return nil, err
+	}
+	exec.SetMaxCache(-1) // a batch has one of a few lengths; never refuse one
+	c.exec = exec
+	return c, nil
+}
+
+// graph takes ids and mask [rows, length], positions and targets [rows, width], all int32, and returns the log-probability of each
+// target at its position [rows, width]. Where there is no target, the value means nothing.
+func (c *Completions) graph(scope *model.Scope, in []*graph.Node) []*graph.Node {
+	c.building.Lock()
+	defer c.building.Unlock()
+	ids, mask, positions, targets := in[0], in[1], in[2], in[3]
+	out := decoder.Forward(scope, c.config, decoder.Inputs{IDs: ids, Mask: mask}, decoder.Options{At: positions})
+	return []*graph.Node{chosen(graph.LogSoftmax(out.Logits, -1), targets)}
+}
+
+// chosen takes log-probabilities [rows, length, vocabulary] and targets [rows, length], int32, and returns those of the targets
+// [rows, length]; of targets that are negative, those of token 0.
+func chosen(logProbs, targets *graph.Node) *graph.Node {
+	dims := logProbs.Shape().Dimensions
+	n := dims[0] * dims[1]
+	place := graph.Concatenate([]*graph.Node{
+		graph.Iota(logProbs.Graph(), shapes.Make(dtypes.Int32, n, 1), 0),
+		graph.MaxScalar(graph.Reshape(targets, n, 1), 0),
+	}, 1)
+	return graph.Reshape(graph.Gather(graph.Reshape(logProbs, n, dims[2]), place), dims[0], dims[1])
+}
+
+// Perplexity is exp of the mean, over the tokens of all completions with their end tokens, of the negative log-likelihood. It
+// stops with the context's error when that ends.
+func (c *Completions) Perplexity(ctx context.Context, e *data.Examples) (Perplexity, error) {
+	began := time.Now()
+	width := 1
+	for i := range e.Len() {
+		width = max(width, len(e.Answer(i)))
+	}
+	batches, err := data.NewEvaluation(e, max(1, min(c.rows, logitsBytes/(4*width*c.config.VocabSize))), backend.PaddedLengths(c.backend))
+	if err != nil {
+		return Perplexity{}, err
+	}
+	for _, l := range batches.Lengths() {
+		if err := checkLength(c.config, l); err != nil {
+			return Perplexity{}, fmt.Errorf("%s: %w", e.File, err)
+		}
+	}
+	r, sum := Perplexity{}, 0.0
+	err = each(ctx, c.backend, batches.Len(), c.Progress, func(i int) (apply func(), err error) {
+		b := batches.Batch(i)
+		positions, targets, width := b.Answers()
+		outs, err := c.exec.Exec(
+			tensors.FromFlatDataAndDimensions(b.IDs, b.Rows, b.Length),
+			tensors.FromFlatDataAndDimensions(b.Mask, b.Rows, b.Length),
+			tensors.FromFlatDataAndDimensions(positions, b.Rows, width),
+			tensors.FromFlatDataAndDimensions(targets, b.Rows, width))
+		if err != nil {
+			return nil, err
+		}
+		logProbs, err := tensors.CopyFlatData[float32](outs[0])
+		return func() {
+			for j, t := range targets {
+				if t != data.NoLabel {
+					sum -= float64(logProbs[j])
+					r.Tokens++
+				}
+			}
+		}, err
+	})
+	if err != nil {
+		return Perplexity{}, err
+	}
+	return r.of(sum, began)
+}
+
+// of fills in what follows from the sum of the negative log-likelihoods of r.Tokens tokens.
+func (r Perplexity) of(sum float64, began time.Time) (Perplexity, error) {
+	if r.Tokens == 0 {
+		return Perplexity{}, fmt.Errorf("perplexity: there is no token to predict")
+	}
+	r.NLL = sum / float64(r.Tokens)
+	if math.IsNaN(r.NLL) {
+		return Perplexity{}, fmt.Errorf("perplexity: the model's log-probabilities are not numbers; its weights have diverged")
+	}
+	r.Perplexity = math.Exp(r.NLL)
+	r.Seconds = time.Since(began).Seconds()
+	return r, nil
+}

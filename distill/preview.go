@@ -1,0 +1,38 @@
+package distill
+
+import (
+	"context"
+	"io"
+
+	"github.com/bitdistill/bitdistill/distill/data"
+	"github.com/bitdistill/bitdistill/distill/embedded"
+)
+
+// previewRows is how many rows are tokenized at least, so that some are left where the policy for long ones drops most.
+const previewRows = 200
+
+// ShowExamples writes the first n examples of the training table as [data.Examples.Show] does: the tokens that the model gets, and
+// which of them the loss counts. Rows that a selection split takes away are among them. Errors wrap [ErrInput].
+func ShowExamples(ctx context.Context, cfg Config, n int, w io.Writer, colour bool) error {
+	s, err := newSources(cfg)
+	if err != nil {
+		return err
+	}
+	tok, err := s.tokenizer()
+	if err != nil {
+		return err
+	}
+	table, err := s.task.Read(taskFile(cfg.Task.Train, embedded.Train))
+	if err != nil {
+		return wrongInput("task.train: %w", err)
+	}
+	table.Rows = table.Rows[:min(len(table.Rows), max(previewRows, 2*n))]
+	examples, err := s.task.Tokenize(ctx, table, tok, data.TokenizeOptions{MaxLength: cfg.Task.MaxLength, Overlong: cfg.Task.Overlong, Training: true})
+	if err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		return wrongInput("task.train: %w", err)
+	}
+	return examples.Show(w, n, tok, colour)
+}
