@@ -66,14 +66,14 @@ fuzz() {
 	local list target package log=$scratch/fuzz.log
 	list=$(go test -list '^Fuzz' ./... | awk '/^Fuzz/ { names[++n] = $1 } /^(ok|\?)/ { for (i = 1; i <= n; i++) print names[i], $2; n = 0 }')
 	[ -n "$list" ] || fail "no fuzz target found"
-	while read -r target package; do
+	while read -r -u 3 target package; do
 		echo "$target $package"
 		if ! go test -run '^$' -fuzz "^$target\$" -fuzztime "$1" -fuzzminimizetime 5s "$package" >"$log" 2>&1; then
 			# The fuzzer may report the end of its own time as an error; a finding always names its input.
 			grep -q 'context deadline exceeded' "$log" && ! grep -q 'Failing input' "$log" || { cat "$log"; fail "$target"; }
 		fi
 		tail -n 1 "$log"
-	done <<<"$list"
+	done 3<<<"$list"
 }
 
 # install_xla puts the plugin into $plugins; VIRTUAL_ENV=$plugins lets a program find it.

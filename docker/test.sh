@@ -111,14 +111,15 @@ except urllib.error.HTTPError as e:
 
 # tour runs the first notebook with more ARGUMENTS and prints when its first cell was done, counted from the container's start.
 tour() {
-	local start=$EPOCHREALTIME line first=
+	local start=$EPOCHREALTIME line first='' last=''
 	while read -r line; do
 		printf '%s\n' "$line"
+		last=$line
 		if [ -z "$first" ] && [[ $line == *': cell '*' ok, '* ]]; then
 			first=$(((${EPOCHREALTIME/./} - ${start/./}) / 1000))
 		fi
 	done < <(offline notebook run notebooks/00-tour.ipynb -p STEPS=2 -p ROWS=20 "$@" 2>&1 || echo 'exit status not 0')
-	[[ $line != 'exit status not 0' && -n $first ]] || fail "the first notebook"
+	[[ $last != 'exit status not 0' && -n $first ]] || fail "the first notebook"
 	printf 'first cell after %d ms, all after %d ms\n' "$first" $(((${EPOCHREALTIME/./} - ${start/./}) / 1000))
 	[ "$first" -lt 30000 ] || fail "the first cell took more than 30 s"
 }
@@ -155,7 +156,7 @@ cuda_test() {
 	podman run --rm --network none --entrypoint sh localhost/bitdistill:cuda -ec '
 		cd /usr/local/lib/python3.11/dist-packages
 		python3 -c "import ctypes; ctypes.CDLL(\"$PWD/jax_plugins/xla_cuda13/xla_cuda_plugin.so\").GetPjrtApi"
-		nvidia/cu13/bin/ptxas --version | tail -n 1
+		nvidia/cu13/bin/ptxas --version
 		find . -name "*.so*" -type f -exec ldd {} + 2>&1 | grep "not found" | sort | uniq -c' | tee "$scratch/missing"
 	if grep 'not found' "$scratch/missing" | grep -vE 'libcuda\.so\.1|libnvidia-ml\.so\.1'; then fail "libraries are missing"; fi
 }
