@@ -1,11 +1,9 @@
 package hf
 
 import (
-	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -58,19 +56,7 @@ func TestStoriesTokenizer(t *testing.T) {
 func TestStoriesTokenizerOnText(t *testing.T) {
 	var want storiesGolden
 	golden.JSON(t, &want, "stories260K.json")
-	f, err := os.Open(filepath.Join(golden.Shared(t), "data", want.TextFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := unzip(t, filepath.Join(golden.Shared(t), "data", want.TextFile))
 	text := []rune(string(data))[want.TextStart:][:want.TextLength]
 	got := mustLoad(t, stories).Tokenizer.Encode(string(text))
 	if len(got)+1 != want.Tokens || !slices.Equal(got[:len(want.IDs)-1], want.IDs[1:]) {
