@@ -62,7 +62,8 @@ Parameters are the variables and constants of the cell that is tagged "parameter
 declared with a string, a number, true or false. -p and -y change them by a cell
 behind it, checked against the types of the defaults; --help-notebook lists them.
 
-NB.ipynb becomes NB.out.ipynb beside it, unless --out or --inplace say otherwise.`,
+NB.ipynb becomes NB.out.ipynb beside it, unless --out or --inplace say otherwise.
+A file that is there already is overwritten only if an earlier run wrote it.`,
 		Example: `  bitdistill notebook run notebooks/*.ipynb
   bitdistill notebook run notebooks/05-pipeline.ipynb -p STEPS=200 -p BACKEND=xla:cuda --out runs/05.ipynb
   bitdistill notebook run notebooks/*.ipynb -j 2 --out executed --html --junit notebooks.xml --timeout 10m`,
@@ -142,6 +143,9 @@ func (f *notebookFlags) load(jobs []*notebookJob) error {
 			for line := range strings.SplitSeq(err.Error(), "\n") {
 				faults = append(faults, inputf("%s: %s", j.in, line))
 			}
+		}
+		if !f.inPlace {
+			j.nb.Mark()
 		}
 	}
 	return errors.Join(faults...)
@@ -310,8 +314,8 @@ func (e oneLine) Error() string {
 }
 func (e oneLine) Unwrap() error { return e.error }
 
-// finish saves notebooks that were only prepared, and writes pages of all that there are. What a notebook showed in this run is
-// trusted as far as the run itself was.
+// finish saves notebooks that were only prepared, and writes pages of all that there are. What a cell showed in this run is
+// trusted as the run itself was; what is left of earlier ones is not.
 func (f *notebookFlags) finish(jobs []*notebookJob, executed bool) error {
 	var faults []error
 	for _, j := range jobs {
@@ -321,7 +325,7 @@ func (f *notebookFlags) finish(jobs []*notebookJob, executed bool) error {
 		if f.html {
 			page := strings.TrimSuffix(j.out, ".ipynb") + ".html"
 			faults = append(faults, atomicfile.WriteFile(page, func(w io.Writer) error {
-				return j.nb.WriteHTML(w, strings.TrimSuffix(filepath.Base(j.in), ".ipynb"), executed)
+				return j.nb.WriteHTML(w, strings.TrimSuffix(filepath.Base(j.in), ".ipynb"), notebook.Executed(j.report.Cells))
 			}))
 		}
 	}

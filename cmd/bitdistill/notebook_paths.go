@@ -1,12 +1,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/bitdistill/bitdistill/internal/notebook"
 )
 
 const notebookSuffix = ".ipynb"
@@ -16,7 +20,8 @@ func defaultNotebook(in string) string {
 	return strings.TrimSuffix(in, notebookSuffix) + ".out" + notebookSuffix
 }
 
-// plan decides where the outputs of each notebook go. Nothing is overwritten but what an earlier run left there.
+// plan decides where the outputs of each notebook go. No notebook is overwritten but the outputs of an earlier run, which carry a
+// mark, or with --inplace.
 func (f *notebookFlags) plan(args []string, log io.Writer) ([]*notebookJob, error) {
 	if f.inPlace && f.out != "" {
 		return nil, inputf("--inplace and --out exclude each other")
@@ -49,6 +54,9 @@ func (f *notebookFlags) plan(args []string, log io.Writer) ([]*notebookJob, erro
 		if other, ok := taken[filepath.Clean(out)]; ok {
 			return nil, inputf("%s and %s: both would be saved as %s", other, in, out)
 		}
+		if !f.inPlace && !f.help && !replaceable(out) {
+			return nil, inputf("%s: is there already and not from notebook run, so the outputs of %s do not overwrite it; choose another place with --out, or remove it", out, in)
+		}
 		taken[filepath.Clean(out)] = in
 		jobs = append(jobs, &notebookJob{in: in, out: out})
 	}
@@ -56,6 +64,15 @@ func (f *notebookFlags) plan(args []string, log io.Writer) ([]*notebookJob, erro
 		return jobs, nil
 	}
 	return jobs, makeFolders(jobs)
+}
+
+// replaceable reports whether nothing is at a path, or the outputs of an earlier run.
+func replaceable(path string) bool {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	nb, err := notebook.ReadFile(path)
+	return err == nil && nb.Marked()
 }
 
 // outputOf is the notebook among all whose outputs in is for, as happens with *.ipynb the second time, or "".

@@ -106,8 +106,57 @@ func TestNotebookWhereOutputsGo(t *testing.T) {
 		t.Errorf("two runs, two files: %v", err)
 	}
 	call(t, fake(t, a, "--inplace")...).want(t, exitDone)
-	if after, _ := os.ReadFile(a); !bytes.Equal(after, first) {
-		t.Errorf("%s", after)
+	executed, err := notebook.ReadFile(a)
+	if err != nil || executed.Marked() {
+		t.Errorf("marked with --inplace: %v", err)
+	}
+	executed.Mark()
+	var marked bytes.Buffer
+	if err := executed.Write(&marked); err != nil || !bytes.Equal(marked.Bytes(), first) {
+		t.Errorf("%v: %s", err, marked.Bytes())
+	}
+}
+
+func TestNotebookOverwritesNothingElse(t *testing.T) {
+	dir := t.TempDir()
+	a := notebookIn(t, dir, "a.ipynb", "out one")
+	mine := notebookIn(t, dir, "mine.ipynb", "out mine")
+	folder := t.TempDir()
+	notebookIn(t, folder, "a.ipynb", "out mine")
+	text := write(t, "text.ipynb", "hello")
+	for _, out := range []string{mine, folder, text} {
+		for _, more := range []string{"--json", "--prepare-only"} {
+			call(t, fake(t, a, "--out", out, more)...).want(t, exitInput, "is there already and not from notebook run", "remove it")
+		}
+	}
+	if nb, err := notebook.ReadFile(mine); err != nil || nb.Cells[0].Source != "out mine" || nb.Cells[0].Outputs != nil {
+		t.Errorf("%+v %v", nb, err)
+	}
+	for range 2 { // a run overwrites what a run has written
+		call(t, fake(t, a)...).want(t, exitDone)
+	}
+}
+
+// TestNotebookPageTrustsWhatRan has the same output saved in cells of which one runs, one is skipped, one is behind a failure.
+func TestNotebookPageTrustsWhatRan(t *testing.T) {
+	path := notebookIn(t, t.TempDir(), "a.ipynb", "html <script>ran()</script>", "skip-execution|out x", "fail y", "out z")
+	nb, err := notebook.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range nb.Cells {
+		c.Outputs = []notebook.Output{{Kind: "display_data", Data: map[string]any{"text/html": "<script>saved()</script>"}}}
+	}
+	if err := nb.WriteFile(path); err != nil {
+		t.Fatal(err)
+	}
+	call(t, fake(t, path, "--html")...).want(t, exitFailed)
+	page, err := os.ReadFile(strings.TrimSuffix(path, ".ipynb") + ".out.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(page, []byte("<script>ran()")) || bytes.Contains(page, []byte("<script>saved()")) || bytes.Count(page, []byte("saved()")) != 1 {
+		t.Errorf("%s", page)
 	}
 }
 

@@ -33,6 +33,7 @@ const (
 	defaultGrace = 10 * time.Second
 	resend       = 250 * time.Millisecond // between requests while nobody answers
 	silence      = 10 * time.Second       // after an answer, before the missing idle message is given up
+	longestRest  = 2 * time.Second        // for reading late messages, however many come
 	afterDeath   = 200 * time.Millisecond // for what a dead kernel had sent
 )
 
@@ -265,12 +266,15 @@ func (e *execution) refuseInput(question Message) error {
 	return e.sockets.send(e.sockets.stdin, answer)
 }
 
-// readRest handles what a kernel that is dead had published.
-func (e *execution) readRest() { e.Drain(afterDeath, e.handle) }
+// readRest handles what a kernel that is dead had published, also after a cancellation.
+func (e *execution) readRest() { e.Drain(context.Background(), afterDeath, e.handle) }
 
-// Drain handles what the kernel still publishes, until nothing comes for as long as quiet.
-func (k *Kernel) Drain(quiet time.Duration, handle func(Message)) {
-	for {
+// Drain handles what the kernel still publishes, until nothing comes for as long as quiet, at most for two seconds, or until ctx
+// ends.
+func (k *Kernel) Drain(ctx context.Context, quiet time.Duration, handle func(Message)) {
+	ctx, stop := context.WithTimeout(ctx, longestRest)
+	defer stop()
+	for ctx.Err() == nil {
 		select {
 		case r := <-k.output:
 			if r.err == nil {
@@ -278,6 +282,7 @@ func (k *Kernel) Drain(quiet time.Duration, handle func(Message)) {
 			}
 		case <-time.After(quiet):
 			return
+		case <-ctx.Done():
 		}
 	}
 }

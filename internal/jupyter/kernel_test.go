@@ -190,12 +190,32 @@ func TestLateOutput(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := ""
-	k.Drain(500*time.Millisecond, func(m jupyter.Message) {
+	k.Drain(t.Context(), 500*time.Millisecond, func(m jupyter.Message) {
 		if m.Parent.ID == reply.ID {
 			found += string(m.Content)
 		}
 	})
 	if !strings.Contains(found, "after all") {
 		t.Errorf("%q", found)
+	}
+}
+
+func TestDrainEnds(t *testing.T) {
+	k, _ := begin(t, "1")
+	if _, _, err := execute(t, t.Context(), k, "chatter again"); err != nil {
+		t.Fatal(err)
+	}
+	drain := func(ctx context.Context) (time.Duration, int) {
+		start, messages := time.Now(), 0
+		k.Drain(ctx, 5*time.Second, func(jupyter.Message) { messages++ })
+		return time.Since(start), messages
+	}
+	if d, n := drain(t.Context()); d < time.Second || d > 4*time.Second || n == 0 {
+		t.Errorf("%d messages in %v, where two seconds are the most", n, d)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if d, n := drain(ctx); d > time.Second || n == 0 {
+		t.Errorf("%d messages in %v after the context's end", n, d)
 	}
 }

@@ -16,5 +16,6 @@
 // times are left out, adjacent stream outputs are one, and what a carriage return overwrote is gone.
 //
 // Files: format.go is the file, parameters.go and literal.go the parameters, outputs.go gathers what a kernel publishes,
-// failure.go judges it, run.go executes, junit.go and html.go report.
+// failure.go judges it, run.go executes, junit.go and html.go report, math.go
+// keeps formulas of texts as they are.
 package notebook

@@ -224,6 +224,21 @@ func (nb *Notebook) completeIDs() {
 	}
 }
 
+// ownKey is the key of a notebook's metadata that this program has to itself.
+const ownKey = "bitdistill"
+
+// Mark notes in the metadata that the notebook holds the outputs of a run, the same for every run.
+func (nb *Notebook) Mark() {
+	nb.Metadata = orEmpty(nb.Metadata)
+	nb.Metadata[ownKey] = object{"outputs": true}
+}
+
+// Marked reports whether the notebook was marked.
+func (nb *Notebook) Marked() bool {
+	o, _ := nb.Metadata[ownKey].(object)
+	return o["outputs"] == true
+}
+
 // HasTag reports whether the cell has a tag.
 func (c *Cell) HasTag(tag string) bool {
 	tags, _ := c.Metadata["tags"].([]any)

@@ -121,7 +121,7 @@ func FuzzRead(f *testing.F) {
 			t.Fatalf("%v: written twice, two files", err)
 		}
 		nb.Parameters()
-		nb.WriteHTML(&first, "t", false)
+		nb.WriteHTML(&first, "t", nil)
 	})
 }
 

@@ -29,29 +29,34 @@ type pageCell struct {
 
 // WriteHTML writes the notebook as one page that needs no other file and asks no network.
 //
-// With trusted, HTML and scripts of its outputs and texts are part of the page. Otherwise they are not: HTML of texts is left out,
-// HTML outputs stand in frames in which no script runs, and scripts are left out; charts show the pictures that are in them.
-func (nb *Notebook) WriteHTML(w io.Writer, title string, trusted bool) error {
-	r := renderer{trusted: trusted, markdown: goldmark.New(goldmark.WithExtensions(extension.GFM))}
-	script := "'none'"
-	if trusted {
-		script = "'unsafe-inline'"
-		r.markdown = goldmark.New(goldmark.WithExtensions(extension.GFM), goldmark.WithRendererOptions(unsafehtml.WithUnsafe()))
+// HTML and scripts in the outputs of the cells whose ids are trusted are part of the page; in those of all other cells they are
+// not: HTML outputs stand in frames in which no script runs, and scripts are left out; charts show the pictures that are in them.
+// HTML in texts is part of the page when any cell is trusted, and left out otherwise. Formulas are shown as the TeX they are.
+func (nb *Notebook) WriteHTML(w io.Writer, title string, trusted map[string]bool) error {
+	plain := renderer{markdown: goldmark.New(goldmark.WithExtensions(extension.GFM, formulas{}))}
+	texts, script := plain, "'none'"
+	rich := renderer{true, goldmark.New(goldmark.WithExtensions(extension.GFM, formulas{}), goldmark.WithRendererOptions(unsafehtml.WithUnsafe()))}
+	if len(trusted) > 0 {
+		texts, script = rich, "'unsafe-inline'"
 	}
 	var cells []pageCell
 	for _, c := range nb.Cells {
 		cell := pageCell{ID: c.ID, Kind: c.Kind, Source: c.Source, Count: c.Count}
 		switch c.Kind {
 		case "markdown":
-			cell.Parts = []template.HTML{r.text(c.Source, c.Attachments)}
+			cell.Parts = []template.HTML{texts.text(c.Source, c.Attachments)}
 		case "code":
+			r := plain
+			if trusted[c.ID] {
+				r = rich
+			}
 			for _, out := range c.Outputs {
 				cell.Parts = append(cell.Parts, r.output(out))
 			}
 		}
 		cells = append(cells, cell)
 	}
-	policy := "default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; script-src " + script
+	policy := "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; script-src " + script
 	return page.Execute(w, map[string]any{"Title": title, "Policy": policy, "Cells": cells})
 }
 

@@ -64,7 +64,7 @@ func elements(t *testing.T, page string) map[string]int {
 
 func TestHTMLUntrusted(t *testing.T) {
 	var b bytes.Buffer
-	if err := hostile().WriteHTML(&b, `</title><script>`, false); err != nil {
+	if err := hostile().WriteHTML(&b, `</title><script>`, nil); err != nil {
 		t.Fatal(err)
 	}
 	got := elements(t, b.String())
@@ -76,8 +76,10 @@ func TestHTMLUntrusted(t *testing.T) {
 	if got["img"] != 2 || got["iframe"] != 1 || got["sandbox"] != 1 || got["h1"] != 1 || got["section"] != 3 {
 		t.Errorf("%v", got)
 	}
-	if !strings.Contains(b.String(), "script-src &#39;none&#39;") {
-		t.Error("no policy against scripts")
+	for _, want := range []string{"script-src &#39;none&#39;", "base-uri &#39;none&#39;", "form-action &#39;none&#39;"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %s in the policy", want)
+		}
 	}
 }
 
@@ -89,12 +91,15 @@ func TestHTMLTrusted(t *testing.T) {
 			{Kind: "stream", Name: "stdout", Text: "\x1b[1mbold\x1b[0m <b>"},
 		}},
 	}}
+	left := hostile().Cells[1] // by an earlier run
+	left.ID = "left"
+	nb.Cells = append(nb.Cells, left)
 	var b bytes.Buffer
-	if err := nb.WriteHTML(&b, "Tour", true); err != nil {
+	if err := nb.WriteHTML(&b, "Tour", map[string]bool{"c": true}); err != nil {
 		t.Fatal(err)
 	}
 	got := elements(t, b.String())
-	if got["script"] != 1 || got["table"] != 1 || got["iframe"] != 0 || got["b"] != 1 {
+	if got["script"] != 1 || got["table"] != 1 || got["b"] != 1 || got["handler"] != 0 || got["iframe"] != 1 || got["sandbox"] != 1 {
 		t.Errorf("%v", got)
 	}
 	for _, want := range []string{"default-src &#39;none&#39;", "<title>Tour</title>", "[3]", "bold &lt;b&gt;</pre>", "x &lt; y</pre>"} {

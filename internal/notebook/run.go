@@ -99,7 +99,7 @@ func (nb *Notebook) Run(ctx context.Context, o Options) (results []CellResult, e
 		}
 	}
 	// Programs of cells show pictures over a channel of their own; the last one may still be on its way.
-	r.kernel.Drain(100*time.Millisecond, r.outputs.message)
+	r.kernel.Drain(ctx, 100*time.Millisecond, r.outputs.message)
 	r.outputs.settle()
 	return r.results, nil
 }
@@ -222,6 +222,17 @@ func (r *runner) watch(c CellResult, in *gathered, start time.Time, finished <-c
 			r.Running(c, time.Since(start), last)
 		}
 	}
+}
+
+// Executed are the ids of the cells that were run, whatever became of them.
+func Executed(results []CellResult) map[string]bool {
+	ids := map[string]bool{}
+	for _, c := range results {
+		if c.Status != Skipped && c.Status != NotRun {
+			ids[c.ID] = true
+		}
+	}
+	return ids
 }
 
 // Failures are the cells that have failed, among them those that were allowed to.

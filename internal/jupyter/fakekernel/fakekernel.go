@@ -16,6 +16,7 @@
 //	child                     start a process that lives on
 //	ask                       ask for input and print what is answered
 //	late TEXT                 print a line after the cell is idle
+//	chatter TEXT              print a line every 10 ms from then on
 //	forge                     publish a message signed with another key
 //	no-idle                   answer, and never become idle
 //	die                       kill this process
@@ -244,6 +245,12 @@ func (c *cell) do(verb, text string) {
 		c.stream("stdout", "answered "+string(answer.Content))
 	case "late":
 		c.late = text
+	case "chatter":
+		go func() {
+			for range time.Tick(10 * time.Millisecond) {
+				c.stream("stdout", text)
+			}
+		}()
 	case "forge":
 		c.send(c.output, []byte("x"), "stream", c.request, object{"name": "stdout", "text": "forged"}, "another key")
 	case "no-idle":
