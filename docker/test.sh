@@ -157,7 +157,8 @@ cuda_test() {
 		cd /usr/local/lib/python3.11/dist-packages
 		python3 -c "import ctypes; ctypes.CDLL(\"$PWD/jax_plugins/xla_cuda13/xla_cuda_plugin.so\").GetPjrtApi"
 		nvidia/cu13/bin/ptxas --version
-		find . -name "*.so*" -type f -exec ldd {} + 2>&1 | grep "not found" | sort | uniq -c' | tee "$scratch/missing"
+		# what NVSHMEM loads for networks between hosts, where there are any, is not asked for
+		find . -name "*.so*" -type f ! -name "nvshmem_bootstrap_*" ! -name "nvshmem_transport_*" -exec ldd {} + 2>&1 | grep "not found" | sort | uniq -c' | tee "$scratch/missing"
 	if grep 'not found' "$scratch/missing" | grep -vE 'libcuda\.so\.1|libnvidia-ml\.so\.1'; then fail "libraries are missing"; fi
 }
 

@@ -63,19 +63,60 @@
     });
   }
 
-  // halve gives logarithmic axes of little more than a decade marks at powers of 2, of which there are enough to read a value.
-  function halve(option) {
+  // marks ends logarithmic axes of y where the numbers do, at marks of which there are enough to read a value and not too many.
+  function marks(option) {
     [].concat(option.yAxis || []).forEach(function (axis, i) {
-      if (axis.type !== "log" || axis.min !== undefined) return;
-      var lo = Infinity, hi = 0;
+      if (axis.type !== "log" || axis.max !== undefined) return;
+      var lo = axis.min > 0 ? axis.min : Infinity, hi = 0;
       [].concat(option.series || []).forEach(function (s) {
         if ((s.yAxisIndex || 0) !== i) return;
         (s.data || []).forEach(function (p) {
           if (p && p[1] > 0) { lo = Math.min(lo, p[1]); hi = Math.max(hi, p[1]); }
         });
       });
-      if (hi > 0 && hi < 40 * lo) axis.logBase = 2;
+      if (!(lo <= hi)) return;
+      var at = between(inRange(lo), inRange(hi));
+      if (axis.min === undefined) axis.min = at.min;
+      axis.max = at.max;
+      axis.axisLabel = Object.assign({ customValues: at.marks }, axis.axisLabel);
+      axis.axisTick = Object.assign({ customValues: at.marks }, axis.axisTick);
     });
+  }
+
+  // inRange keeps numbers so far from the end of floats that no mark is 0 or infinite.
+  function inRange(v) { return Math.min(1e300, Math.max(1e-300, v)); }
+
+  // between gives the marks from at most lo to at least hi: 1, 2 and 5 of each decade; of many decades their beginnings and the ends;
+  // where that would be few, steps of equal size.
+  function between(lo, hi) {
+    if (lo === hi) { lo /= 2; hi *= 2; }
+    var all = [], first = Math.floor(Math.log10(lo)) - 1, last = Math.ceil(Math.log10(hi)) + 1;
+    for (var e = first; e <= last; e++) [1, 2, 5].forEach(function (m) { all.push(Number(m + "e" + e)); });
+    var from = all.filter(function (v) { return v <= lo; }).length - 1;
+    var to = all.findIndex(function (v) { return v >= hi; });
+    var inside = all.slice(from, to + 1);
+    if (inside.length < 4) {
+      var step = nice((hi - lo) / 4), a = Math.floor(lo / step + 1e-9), b = Math.ceil(hi / step - 1e-9);
+      if (a > 0) {
+        inside = [];
+        for (var k = a; k <= b; k++) inside.push(Number((k * step).toPrecision(12)));
+      }
+    }
+    var ends = { min: inside[0], max: inside[inside.length - 1] };
+    if (inside.length > 10) inside = inside.filter(function (v) { return v.toExponential()[0] === "1"; });
+    var every = Math.ceil(inside.length / 10);
+    var marks = inside.filter(function (v, k) { return k % every === 0; });
+    var room = 0.07 * Math.log(ends.max / ends.min); // for a label
+    if (Math.log(marks[0] / ends.min) > room) marks.unshift(ends.min);
+    if (Math.log(ends.max / marks[marks.length - 1]) > room) marks.push(ends.max);
+    ends.marks = marks;
+    return ends;
+  }
+
+  // nice is the least of 1, 2 and 5 times a power of 10 that is not below a number.
+  function nice(v) {
+    var power = Math.pow(10, Math.floor(Math.log10(v)));
+    return power * [1, 2, 5, 10].find(function (m) { return m * power >= 0.999999 * v; });
   }
 
   // round gives the heads of tooltips the decimals that x has, at most six; echarts' own way makes step 10 "10.00".
@@ -95,7 +136,7 @@
     var chart = echarts.init(el, base(t), size);
     option = paint(option, t, false);
     fit(option, chart.getWidth());
-    halve(option);
+    marks(option);
     round(option);
     if (!el) {
       option.animation = false;

@@ -213,6 +213,8 @@ func TestNothingOneAndNotFinite(t *testing.T) {
 		"gaps":             Loss("t", "nats", Curve{Name: "a", Y: []float64{1, nan, 2, inf, -1, 3}}),
 		"NaN in x":         Loss("t", "nats", Curve{Name: "a", X: []float64{nan, 1}, Y: []float64{1, 2}}),
 		"huge":             Lines("t", "x", "y", LineOptions{}, Curve{Name: "a", Y: []float64{math.MaxFloat64, -math.MaxFloat64, 5e-324}}),
+		"huge loss":        Loss("t", "nats", Curve{Name: "a", Y: []float64{math.MaxFloat64, 5e-324}}),
+		"hugest loss":      Loss("t", "nats", Curve{Name: "a", Y: []float64{math.MaxFloat64}}),
 		"no flips":         Flips("t", Curve{Name: "a", Y: []float64{0, 0, 0}}),
 		"no shares":        LossShares("t"),
 		"empty shares":     LossShares("t", Curve{Name: "a"}, Curve{Name: "b"}),
@@ -297,7 +299,7 @@ func TestRefused(t *testing.T) {
 
 // TestMillionPoints holds the size of a chart of a million points. BenchmarkMillionPoints has the time.
 func TestMillionPoints(t *testing.T) {
-	c := millionPoints()
+	c := millionPoints(million())
 	raw, err := c.JSON()
 	check(t, err)
 	fragment, err := c.Fragment()
@@ -308,23 +310,23 @@ func TestMillionPoints(t *testing.T) {
 	}
 }
 
-func millionPoints() *Chart {
+func million() []float64 {
 	y := make([]float64, 1_000_000)
 	r := rand.New(rand.NewPCG(7, 8))
 	for i := range y {
 		y[i] = math.Exp(-float64(i)/300_000 + 0.3*r.NormFloat64())
 	}
+	return y
+}
+
+func millionPoints(y []float64) *Chart {
 	return Loss("a million points", "nats", Curve{Name: "CE", Y: y})
 }
 
 func BenchmarkMillionPoints(b *testing.B) {
-	y := make([]float64, 1_000_000)
-	r := rand.New(rand.NewPCG(7, 8))
-	for i := range y {
-		y[i] = math.Exp(-float64(i)/300_000 + 0.3*r.NormFloat64())
-	}
+	y := million()
 	for b.Loop() {
-		if _, err := Loss("a million points", "nats", Curve{Name: "CE", Y: y}).JSON(); err != nil {
+		if _, err := millionPoints(y).JSON(); err != nil {
 			b.Fatal(err)
 		}
 	}

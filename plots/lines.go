@@ -3,6 +3,8 @@ package plots
 import (
 	"fmt"
 	"math"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-echarts/go-echarts/v2/charts"
@@ -50,11 +52,15 @@ func Lines(title, xName, yName string, o LineOptions, curves ...Curve) *Chart {
 	}
 	var all []series
 	var names, notes []string
+	seen := stretches{}
 	for i, c := range curves {
 		if c.X != nil && len(c.X) != len(c.Y) {
 			return failed(title, "curve %q: %d x and %d y values; give as many", c.Name, len(c.X), len(c.Y))
 		}
 		drawn, left := o.draw(c, i)
+		if n := len(drawn); n > 0 {
+			seen.add(drawn[n-1])
+		}
 		all = append(all, drawn...)
 		names = append(names, c.Name)
 		if left > 0 {
@@ -140,6 +146,31 @@ func (o LineOptions) gaps(c, shown Curve) []point {
 	}
 	return points
 }
+
+// stretches are by both points' x and y which lines go from one point to the next.
+type stretches map[[4]string][]*opts.LineStyle
+
+// add takes a line in. Those that it lies on for a stretch become wider, so that they are seen on both sides of it.
+func (s stretches) add(line series) {
+	points, _ := line.Data.([]point)
+	covered := map[*opts.LineStyle]bool{}
+	for i := range max(0, len(points)-1) {
+		var key [4]string
+		for k, v := range append(slices.Clone(points[i]), points[i+1]...) {
+			key[k] = strconv.FormatFloat(float64(v), 'g', 3, 64) // closer than a line is wide
+		}
+		for _, below := range s[key] {
+			covered[below] = true
+		}
+		s[key] = append(s[key], line.LineStyle)
+	}
+	for below := range covered {
+		below.Width = min(below.Width+4, widest)
+	}
+}
+
+// widest is the width of a line below three others.
+const widest = 14
 
 func (o LineOptions) line(name string, points []point, color int, behind bool) series {
 	few := len(points) <= 30 // a single point is no line

@@ -3,6 +3,7 @@ package plots
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/go-echarts/go-echarts/v2/charts"
 	"github.com/go-echarts/go-echarts/v2/opts"
@@ -108,8 +109,9 @@ func codeBars(codes [3]int) series {
 }
 
 // LatentOverTime draws how the histogram of a layer's latent weights moves while it is trained: steps to the right, weights
-// (in units of the scale D, as those of Ternary) upwards, the share in colours, and the thresholds ±D/2 as lines. All histograms
-// must have the same bins. Of more than 100 steps it draws 100.
+// (in units of the scale D, as those of Ternary) upwards, the share in colours, and the thresholds ±D/2 as lines. Where a step is not
+// above the one before, the next training begins, and an upright line marks it. All histograms must have the same bins. Of more than
+// 100 steps it draws 100.
 func LatentOverTime(name string, steps []int, latent []Histogram) *Chart {
 	title := "Latent weights over training: " + name
 	if len(steps) != len(latent) {
@@ -142,28 +144,50 @@ func LatentOverTime(name string, steps []int, latent []Histogram) *Chart {
 			bins = append(bins, fmt.Sprintf("%.3g", latent[0].Center(i)))
 		}
 	}
+	begins := trainings(steps, kept)
+	note := "share of weights in each bin; dashed: the thresholds ±Δ/2"
+	if len(begins) > 0 {
+		note += "; upright: the next training, whose steps begin anew"
+	}
 	x, y := xCategories("step", labels), yCategories("", bins)
 	x.AxisLabel, y.Show = nil, opts.Bool(false)
 	scale := yAxis("latent weight, in units of Δ")
 	scale.Min, scale.Max, scale.Position = num(lo), num(hi), "left"
 	scale.SplitLine = &opts.SplitLine{Show: opts.Bool(false)}
-	o := newOption(title, subtitle(len(cells) == 0, "share of weights in each bin; dashed: the thresholds ±Δ/2"), x, y)
-	o.YAxis = append(o.YAxis, scale)
+	o := newOption(title, subtitle(len(cells) == 0, note), x, y)
+	columns := opts.XAxis{Type: "value", Min: num(0), Max: num(max(1, len(kept))), Show: opts.Bool(false)}
+	o.XAxis, o.YAxis = append(o.XAxis, columns), append(o.YAxis, scale)
 	o.Grid[0].Right, o.Grid[0].Bottom = "110", "64"
 	o.Tooltip.Trigger = "item"
 	o.VisualMap = []visualMap{colorScale(" %", 0, most, sequential, 0)}
 	o.Series = []series{{cells: named("step", "weight, in units of Δ", "share, %"), SingleSeries: charts.SingleSeries{Name: "latent weights", Type: "heatmap", Data: cells}}}
-	for _, threshold := range []float64{-0.5, 0.5} {
-		line := make([]point, len(kept))
-		for i := range line {
-			line[i] = point{num(i), num(threshold)}
-		}
-		o.Series = append(o.Series, series{Silent: true, Z: 5, Tooltip: &noTooltip{}, SingleSeries: charts.SingleSeries{
-			Name: "threshold", Type: "line", Data: line, YAxisIndex: 1, ShowSymbol: opts.Bool(false),
-			LineStyle: &opts.LineStyle{Type: "dashed", Width: 1.5, Color: "#000000"}, // where most weights are, cells are bright
-		}})
+	for _, threshold := range []num{-0.5, 0.5} {
+		o.Series = append(o.Series, across("threshold", "dashed", point{0, threshold}, point{num(len(kept)), threshold}))
+	}
+	for _, column := range begins {
+		o.Series = append(o.Series, across("next training", "solid", point{num(column), num(lo)}, point{num(column), num(hi)}))
 	}
 	return newChart(title, o)
+}
+
+// across is a line over a heat map, on the second pair of axes. It is black, since most weights are where cells are bright.
+func across(name, kind string, from, to point) series {
+	return series{Silent: true, Z: 5, Tooltip: &noTooltip{}, SingleSeries: charts.SingleSeries{
+		Name: name, Type: "line", Data: []point{from, to}, XAxisIndex: 1, YAxisIndex: 1, ShowSymbol: opts.Bool(false),
+		LineStyle: &opts.LineStyle{Type: kind, Width: 1.5, Color: "#000000"},
+	}}
+}
+
+// trainings are the columns, of those kept, with which a training after the first begins.
+func trainings(steps, kept []int) []int {
+	var begins []int
+	for i := 1; i < len(steps); i++ {
+		if steps[i] <= steps[i-1] {
+			column, _ := slices.BinarySearch(kept, i)
+			begins = append(begins, column)
+		}
+	}
+	return begins
 }
 
 // spread chooses at most most of n indices, evenly, with the first and the last.

@@ -70,8 +70,21 @@ func (b *builder) compareResults(runs []*Run, names []string) {
 		b.table("Stage 2: perplexity on text set aside", []string{"run", "before", "after"}, perplexities)
 	}
 	for _, m := range models {
+		if m == distill.StudentLabel && byModel[m][0].Name == names[0] {
+			b.charts(ablation(byModel[m]))
+			continue
+		}
 		b.charts(plots.Accuracy("Accuracy of "+m, byModel[m]...).Resized(800, 340))
 	}
+}
+
+// ablation draws the student's accuracies in all runs beside that in the first one.
+func ablation(accuracies []plots.Bar) *plots.Chart {
+	percent := make([]plots.Bar, len(accuracies))
+	for i, a := range accuracies {
+		percent[i] = plots.Bar{Name: a.Name, Value: 100 * a.Value, Err: 100 * a.Err}
+	}
+	return plots.Ablation("Accuracy of "+distill.StudentLabel+", compared with the first run", "accuracy, % (± standard error)", percent...)
 }
 
 func (b *builder) compareSettings(runs []*Run, names []string) {

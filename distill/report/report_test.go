@@ -52,7 +52,7 @@ func TestReportOfARun(t *testing.T) {
 	if got := rowOf(t, root, "Stage-3"); got[1] != "3 of 3" {
 		t.Errorf("Stage-3: %q, want 3 of 3 steps", got)
 	}
-	wantChart(t, root, "Accuracy on held-out data", "Memory of the linears", "Loss of FP16-SFT", "Loss of BitNet-SFT", "Loss of Stage-2", "Loss of Stage-3",
+	wantChart(t, root, "Accuracy on held-out data", "Training speed", "Memory of the linears", "Loss of FP16-SFT", "Loss of BitNet-SFT", "Loss of Stage-2", "Loss of Stage-3",
 		"Weighted shares", "selection split", "Learning rate", "gradient", "Ternary weights: layers.0.self_attn.q_proj", "Scale and sparsity", "Latent weights over training",
 		"Flips", "Activations as int8", "Relations of layer")
 	for _, text := range []string{"Content-Security-Policy", "All settings", "held-out rows)", "the sun was out", "On 18 held-out examples"} {
@@ -331,7 +331,7 @@ func TestCompare(t *testing.T) {
 	edit(t, filepath.Join(b, "config.json"), func(c map[string]any) { c["stage3"].(map[string]any)["learning_rate"] = 0.125 })
 	edit(t, filepath.Join(b, "results.json"), func(r map[string]any) { r["rows"].([]any)[2].(map[string]any)["accuracy"] = 0.625 })
 	root, _ := pageOfRun(t, a, b)
-	wantChart(t, root, "Accuracy of BitDistill", "Loss of Stage-2", "Cross entropy of Stage-3")
+	wantChart(t, root, "Accuracy of BitDistill, compared with the first run", "Accuracy of BitNet-SFT", "Loss of Stage-2", "Cross entropy of Stage-3")
 	settings := 0
 	for _, r := range rows(root) {
 		if r[0] == "stage3.learning_rate" {

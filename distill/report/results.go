@@ -116,8 +116,24 @@ func (b *builder) results(r *Run) {
 		}
 		chart = plots.Bars("Perplexity of held-out completions", "perplexity", accuracies...)
 	}
-	b.charts(chart, sizes("Memory of the linears", accuracies, linears),
+	b.charts(chart)
+	b.charts(speeds(r.Results.Rows)...)
+	b.charts(sizes("Memory of the linears", accuracies, linears),
 		sizes("Memory of the whole model", accuracies, models))
+}
+
+// speeds draws how fast the models were trained that this run has trained.
+func speeds(rows []distill.Row) []*plots.Chart {
+	var bars []plots.Bar
+	for _, row := range rows {
+		if row.TrainTokensPer > 0 {
+			bars = append(bars, plots.Bar{Name: row.Name, Value: row.TrainTokensPer})
+		}
+	}
+	if len(bars) == 0 {
+		return nil
+	}
+	return []*plots.Chart{plots.Speed("Training speed", bars...).Resized(800, 320)}
 }
 
 // sizes draws bytes in the decimal unit that the table has.

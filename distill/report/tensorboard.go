@@ -16,7 +16,8 @@ import (
 )
 
 // WriteTensorBoard writes the logged steps and selection scores of runs as scalars for TensorBoard: an event file for each run, in
-// a folder of its own below dir, with tags such as Stage-3/loss. What it wrote before of the same run is replaced. Errors about input wrap [distill.ErrInput].
+// a folder of its own below dir, with tags such as Stage-3/loss. What it wrote into a folder before is replaced. Errors about input
+// wrap [distill.ErrInput].
 func WriteTensorBoard(dir string, runDirs ...string) error {
 	runs := make([]*Run, len(runDirs))
 	for i, path := range runDirs {
@@ -33,8 +34,7 @@ func WriteTensorBoard(dir string, runDirs ...string) error {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o777); err != nil {
 			return inputError{err}
 		}
-		// TensorBoard reads the files with tfevents in their name.
-		path := filepath.Join(dir, name, fmt.Sprintf("events.out.tfevents.%d.bitdistill", began.ModTime().Unix()))
+		path := filepath.Join(dir, name, eventFile)
 		err = atomicfile.WriteFile(path, func(w io.Writer) error { return runs[i].events(w, began.ModTime()) })
 		if err != nil {
 			return err
@@ -43,15 +43,25 @@ func WriteTensorBoard(dir string, runDirs ...string) error {
 	return nil
 }
 
-// folders are names for the runs' folders, numbered where base names are the same.
+// eventFile always has the same name, so that it replaces the one before. TensorBoard reads files with tfevents in their name.
+const eventFile = "events.out.tfevents.bitdistill"
+
+// folders are different names for the runs' folders: the base name, or of all but the first run of that name a number behind it.
 func folders(runs []*Run) []string {
-	count := map[string]int{}
+	reserved := map[string]bool{} // the base names, which no numbered name may be
+	for _, r := range runs {
+		reserved[r.name()] = true
+	}
+	taken := map[string]bool{}
 	names := make([]string, len(runs))
 	for i, r := range runs {
 		names[i] = r.name()
-		if count[r.name()]++; count[r.name()] > 1 {
-			names[i] = fmt.Sprintf("%s-%d", r.name(), count[r.name()])
+		for n := 2; taken[names[i]]; n++ {
+			if numbered := fmt.Sprintf("%s-%d", r.name(), n); !reserved[numbered] {
+				names[i] = numbered
+			}
 		}
+		taken[names[i]] = true
 	}
 	return names
 }

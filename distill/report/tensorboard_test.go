@@ -7,7 +7,9 @@ import (
 	"math/bits"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/bitdistill/bitdistill/distill"
 )
@@ -21,9 +23,10 @@ func TestMaskedChecksum(t *testing.T) {
 
 func TestTensorBoard(t *testing.T) {
 	a, b, dir := run(t), run(t), t.TempDir()
-	for range 2 { // the second time in place of the first
-		check(t, WriteTensorBoard(dir, a, b))
-	}
+	check(t, WriteTensorBoard(dir, a, b))
+	later := time.Now().Add(time.Hour)
+	check(t, os.Chtimes(filepath.Join(a, "config.json"), later, later)) // as after a resumed run
+	check(t, WriteTensorBoard(dir, a, b))                               // in place of the first
 	files, err := filepath.Glob(filepath.Join(dir, "run*", "events.out.tfevents.*"))
 	check(t, err)
 	if len(files) != 2 {
@@ -69,6 +72,23 @@ func TestTensorBoard(t *testing.T) {
 	}
 	if err := WriteTensorBoard(files[0], a); !errors.Is(err, distill.ErrInput) {
 		t.Errorf("into a file: error %v", err)
+	}
+}
+
+// No two runs share a folder, whatever their names.
+func TestFoldersOfRuns(t *testing.T) {
+	for _, c := range []struct{ dirs, want []string }{
+		{[]string{"/a/run", "/b/run-2", "/c/run"}, []string{"run", "run-2", "run-3"}},
+		{[]string{"/a/run", "/b/run", "/c/run-2", "/d/run"}, []string{"run", "run-3", "run-2", "run-4"}},
+		{[]string{"/a/x", "/b/y"}, []string{"x", "y"}},
+	} {
+		var runs []*Run
+		for _, dir := range c.dirs {
+			runs = append(runs, &Run{Dir: dir})
+		}
+		if got := folders(runs); !slices.Equal(got, c.want) {
+			t.Errorf("%q: folders %q, want %q", c.dirs, got, c.want)
+		}
 	}
 }
 

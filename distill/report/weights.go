@@ -1,7 +1,6 @@
 package report
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -27,26 +26,25 @@ func few[T any](all []T) []T {
 	return all
 }
 
-// latent draws how the latent weights of a few linears of the student move, through stage 2 and on through stage 3.
+// latent draws how the latent weights of a few linears of the student move, through stage 2 and then through stage 3.
 func (r *Run) latent() []*plots.Chart {
 	var counts []distill.TernaryCount
-	shift, last := 0, 0 // stage 3 goes on where stage 2 ended
+	var trained []string
 	for _, stage := range []string{distill.Stage2Label, distill.Stage3Label} {
-		shift = last
+		before := len(counts)
 		for _, c := range r.Metrics.Ternary {
 			if c.Stage == stage && len(c.Linears) > 0 {
-				c.Step += shift
-				counts, last = append(counts, c), c.Step
+				counts = append(counts, c)
 			}
+		}
+		if len(counts) > before {
+			trained = append(trained, stage)
 		}
 	}
 	if len(counts) == 0 {
 		return nil
 	}
-	note := ""
-	if shift > 0 && shift < last {
-		note = fmt.Sprintf(" (Stage-3 from step %d on)", shift)
-	}
+	note := " (" + strings.Join(trained, ", then ") + ")"
 	var charts []*plots.Chart
 	for _, linear := range few(counts[0].Linears) {
 		var steps []int
