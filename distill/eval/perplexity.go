@@ -2,11 +2,15 @@ package eval
 
 import (
 	"context"
+	"fmt"
+	"math"
 	"time"
 
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
@@ -75,18 +79,49 @@ func (l *LanguageModel) Perplexity(ctx context.Context, c *data.Corpus) (Perplex
 		if err != nil {
 			return nil, err
 		}
-		logProbs, err := tensors.CopyFlatData[float32](outs[0])
-		return func() {
-			for j, t := range targets {
-				if t != data.NoLabel {
-					sum -= float64(logProbs[j])
-					r.Tokens++
-				}
-			}
-		}, err
+		return r.add(outs[0], targets, &sum)
 	})
 	if err != nil {
 		return Perplexity{}, err
 	}
 	return r.of(sum, began)
+}
+
+// chosen takes log-probabilities [rows, length, vocabulary] and targets [rows, length], int32, and returns those of the targets
+// [rows, length]; of targets that are negative, those of token 0.
+func chosen(logProbs, targets *graph.Node) *graph.Node {
+	dims := logProbs.Shape().Dimensions
+	n := dims[0] * dims[1]
+	place := graph.Concatenate([]*graph.Node{
+		graph.Iota(logProbs.Graph(), shapes.Make(dtypes.Int32, n, 1), 0),
+		graph.MaxScalar(graph.Reshape(targets, n, 1), 0),
+	}, 1)
+	return graph.Reshape(graph.Gather(graph.Reshape(logProbs, n, dims[2]), place), dims[0], dims[1])
+}
+
+// add gives what adds a batch's log-probabilities, one for each target, to sum, negative, and counts them.
+func (r *Perplexity) add(logProbs *tensors.Tensor, targets []int32, sum *float64) (apply func(), err error) {
+	values, err := tensors.CopyFlatData[float32](logProbs)
+	return func() {
+		for j, t := range targets {
+			if t != data.NoLabel {
+				*sum -= float64(values[j])
+				r.Tokens++
+			}
+		}
+	}, err
+}
+
+// of fills in what follows from the sum of the negative log-likelihoods of r.Tokens tokens.
+func (r Perplexity) of(sum float64, began time.Time) (Perplexity, error) {
+	if r.Tokens == 0 {
+		return Perplexity{}, fmt.Errorf("perplexity: there is no token to predict")
+	}
+	r.NLL = sum / float64(r.Tokens)
+	if math.IsNaN(r.NLL) {
+		return Perplexity{}, fmt.Errorf("perplexity: the model's log-probabilities are not numbers; its weights have diverged")
+	}
+	r.Perplexity = math.Exp(r.NLL)
+	r.Seconds = time.Since(began).Seconds()
+	return r, nil
 }
