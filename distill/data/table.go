@@ -114,6 +114,9 @@ func formatOf(head []byte) string {
 
 // header takes the names of the columns.
 func (to *receiver) header(line int, columns []string) error {
+	if len(columns) == 0 {
+		return fmt.Errorf("%s:%d: no columns are named here; a row has at least one value", to.name, line)
+	}
 	seen := map[string]bool{}
 	for _, column := range columns {
 		if !utf8.ValidString(column) {

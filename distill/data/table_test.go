@@ -140,6 +140,7 @@ func TestTablesRefused(t *testing.T) {
 		{"jsonl more", "x.jsonl", "{\"a\": 1} {}\n", []string{"x.jsonl:1", "byte", "follows"}},
 		{"jsonl field", "x.jsonl", "{\"a\": 1}\n{\"b\": 2}\n", []string{"x.jsonl:2", `"a"`, "it has b"}},
 		{"jsonl twice", "x.jsonl", "{\"a\": 1, \"a\": 2}\n", []string{"x.jsonl:1", `"a" twice`}},
+		{"jsonl no fields", "x.jsonl", "{}\n{\"a\": 1}\n", []string{"x.jsonl:1", "no columns"}},
 		{"jsonl null", "x.jsonl", "{\"a\": null}\n", []string{"x.jsonl:1", `"a"`, "null"}},
 		{"jsonl nested", "x.jsonl", "{\"a\": [1]}\n", []string{"x.jsonl:1", `"a"`, "list"}},
 		{"jsonl bytes", "x.jsonl", "{\"a\": \"\xff\"}\n", []string{"x.jsonl:1", "UTF-8"}},
@@ -234,7 +235,7 @@ func FuzzTSV(f *testing.F) {
 func FuzzRows(f *testing.F) {
 	for _, seed := range []string{
 		"", "a,b\n1,2\n", "a,b\n\"1\n\",\"\"\"2\"\r\n", "a\n\"", "\ufeffa\n1\n", "{\"a\":1,\"b\":\"x\"}\n{\"b\":\"\\ud83d\\ude00\",\"a\":true}\n",
-		"{\"a\":{\"b\":[1]}}\n", "{\"a\":1e400}", "{}", "{\"prompt\":\"a\",\"completion\":\"b\"}", "[{}]", "PAR1", "PAR1\x00\x00\x00\x00PAR1", "PAR1\x00\x00\xff\xf9PAR1",
+		"{\"a\":{\"b\":[1]}}\n", "{\"a\":1e400}", "{}", "{}\n{\"\":0}\n", "{\"prompt\":\"a\",\"completion\":\"b\"}", "[{}]", "PAR1", "PAR1\x00\x00\x00\x00PAR1", "PAR1\x00\x00\xff\xf9PAR1",
 		`{"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"ho"}]}`, `{"messages":[{"role":null}]}`,
 	} {
 		for kind := range 4 {
