@@ -24,8 +24,9 @@ type Config struct {
 	Seed    uint64 `json:"seed"`    // decides the order of the data and the splits
 	Backend string `json:"backend"` // auto, go, xla:cpu or xla:cuda
 
-	Model   string `json:"model"`   // folder of the pretrained model, or "embedded"
-	Teacher string `json:"teacher"` // folder of a model fine-tuned on the task, "embedded", or "" to train one
+	Model   string `json:"model"`            // folder of the pretrained model, or "embedded"
+	Layers  int    `json:"layers,omitempty"` // blocks of the pretrained model to start from, the first ones; 0 for all
+	Teacher string `json:"teacher"`          // folder of a model fine-tuned on the task, "embedded", or "" to train one
 
 	Task    Task                `json:"task"`
 	Corpus  Corpus              `json:"corpus"`
@@ -135,6 +136,7 @@ func (c Config) Validate() error {
 	f := faults{all: new([]error)}
 	f.oneOf("backend", c.Backend, "auto", "go", "xla:cpu", "xla:cuda")
 	f.check(c.Model != "", "model: missing; name a folder in Hugging Face form, or %q", Embedded)
+	f.atLeast("layers", c.Layers, 0)
 	c.Task.validate(f.in("task"))
 	c.Corpus.validate(f.in("corpus"))
 	f.add("student", c.Student.Validate())

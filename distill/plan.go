@@ -49,7 +49,7 @@ func NewPlan(cfg Config) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	base, err := readModel(cfg.Model, embedded.Model, hf.Check)
+	base, err := s.described()
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +124,7 @@ func (c Config) checkLengths(most int) error {
 // checkFiles reads the task's tables as text, and of the corpus as much as has to be set aside.
 func (s *sources) checkFiles(tok data.Vocabulary) error {
 	t := s.config.Task
-	if sameFile(t.Train, t.Dev) {
+	if t.Train != Embedded && sameFile(t.Train, t.Dev) { // there may be a folder of that name, too
 		return wrongInput("task.dev: %s is the training data; what is reported on must not be trained on", t.Dev)
 	}
 	for _, table := range []struct {

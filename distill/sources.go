@@ -38,7 +38,30 @@ func newSources(cfg Config) (*sources, error) {
 
 // model loads a fresh copy of the pretrained model.
 func (s *sources) model() (*hf.Model, error) {
-	return openModel(s.config.Model, embedded.Model)
+	return s.pretrained(hf.Load)
+}
+
+// described is the pretrained model without its weights.
+func (s *sources) described() (*hf.Model, error) {
+	if s.base == nil {
+		m, err := s.pretrained(hf.Check)
+		if err != nil {
+			return nil, err
+		}
+		s.base = m
+	}
+	return s.base, nil
+}
+
+func (s *sources) pretrained(read func(dir string) (*hf.Model, error)) (*hf.Model, error) {
+	m, err := readModel(s.config.Model, embedded.Model, read)
+	if err != nil || s.config.Layers == 0 {
+		return m, err
+	}
+	if m, err = m.Prefix(s.config.Layers); err != nil {
+		return nil, wrongInput("%s: %w", s.config.Model, err)
+	}
+	return m, nil
 }
 
 // openModel loads a folder, or what is embedded.
@@ -74,14 +97,11 @@ func readModel(name string, unpack func(dir string) error, read func(dir string)
 
 // tokenizer is the pretrained model's.
 func (s *sources) tokenizer() (*hf.Tokenizer, error) {
-	if s.base == nil {
-		m, err := readModel(s.config.Model, embedded.Model, hf.Check) // without its weights
-		if err != nil {
-			return nil, err
-		}
-		s.base = m
+	m, err := s.described()
+	if err != nil {
+		return nil, err
 	}
-	return s.base.Tokenizer, nil
+	return m.Tokenizer, nil
 }
 
 // taskData reads, splits and tokenizes the task.
