@@ -61,19 +61,28 @@ go_test() {
 	grep -q '^ok ' "$log" || fail "no test ran"
 }
 
-# fuzz TIME fuzzes every target of the module for that long.
+# fuzz TIME fuzzes every target of the module for that long, a core each.
 fuzz() {
-	local list target package log=$scratch/fuzz.log
+	local list
 	list=$(go test -list '^Fuzz' ./... | awk '/^Fuzz/ { names[++n] = $1 } /^(ok|\?)/ { for (i = 1; i <= n; i++) print names[i], $2; n = 0 }')
 	[ -n "$list" ] || fail "no fuzz target found"
-	while read -r -u 3 target package; do
-		echo "$target $package"
-		if ! go test -run '^$' -fuzz "^$target\$" -fuzztime "$1" -fuzzminimizetime 5s "$package" >"$log" 2>&1; then
-			# The fuzzer may report the end of its own time as an error; a finding always names its input.
-			grep -q 'context deadline exceeded' "$log" && ! grep -q 'Failing input' "$log" || { cat "$log"; fail "$target"; }
+	export -f fuzz_one
+	export scratch
+	xargs -L 1 -P "$(nproc)" bash -c 'fuzz_one "$@"' fuzz_one "$1" <<<"$list" || fail "a fuzz target"
+}
+
+# fuzz_one TIME TARGET PACKAGE prints the last line of a target, or all if it fails.
+fuzz_one() {
+	local log=$scratch/${3//\//.}.$2.log
+	if ! go test -run '^$' -fuzz "^$2\$" -fuzztime "$1" -fuzzminimizetime 5s -parallel 1 "$3" >"$log" 2>&1; then
+		# The fuzzer may report the end of its own time as an error; a finding always names its input.
+		if grep -q 'Failing input' "$log" || ! grep -q 'context deadline exceeded' "$log"; then
+			echo "$2 $3"
+			cat "$log"
+			return 1
 		fi
-		tail -n 1 "$log"
-	done 3<<<"$list"
+	fi
+	printf '%s %s: %s, %s\n' "$2" "$3" "$(grep -o 'execs: [0-9]*' "$log" | tail -n 1)" "$(tail -n 1 "$log")"
 }
 
 # install_xla puts the plugin into $plugins; VIRTUAL_ENV=$plugins lets a program find it.

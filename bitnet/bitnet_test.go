@@ -5,30 +5,16 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/bitdistill/bitdistill/bitnet"
+	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/bitdistill/bitdistill/internal/golden"
 	"github.com/bitdistill/bitdistill/internal/safetensors"
-	"github.com/gomlx/compute"
-	"github.com/gomlx/compute/gobackend"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 )
-
-// openBackend is shared by all tests, since a tensor belongs to the backend it was first used on.
-var openBackend = sync.OnceValues(func() (compute.Backend, error) { return gobackend.New("ops_sequential") })
-
-func backend(t testing.TB) compute.Backend {
-	t.Helper()
-	b, err := openBackend()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 // load reads a golden tensor.
 func load(t testing.TB, f *safetensors.File, name string) *tensors.Tensor {
@@ -48,7 +34,7 @@ func floats(t testing.TB, x *tensors.Tensor) []float32 {
 
 func run(t testing.TB, fn func(x *graph.Node) []*graph.Node, x *tensors.Tensor) [][]float32 {
 	t.Helper()
-	exec, err := graph.NewExec(backend(t), fn)
+	exec, err := graph.NewExec(backendtest.Open(t), fn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +167,7 @@ func TestBitLinearGolden(t *testing.T) {
 			if c.bias {
 				create("/bias", "bias")
 			}
-			exec, err := model.NewExec(backend(t), store, func(scope *model.Scope, x, dy *graph.Node) []*graph.Node {
+			exec, err := model.NewExec(backendtest.Open(t), store, func(scope *model.Scope, x, dy *graph.Node) []*graph.Node {
 				h := x
 				if c.subln {
 					h = bitnet.RMSNorm(scope.At("norm"), x, 1e-8)
@@ -241,7 +227,7 @@ func TestRMSNormGolden(t *testing.T) {
 		if _, err := store.CreateVariable("/weight", load(t, f, tag+".weight")); err != nil {
 			t.Fatal(err)
 		}
-		exec, err := model.NewExec(backend(t), store, func(scope *model.Scope, x, dy *graph.Node) []*graph.Node {
+		exec, err := model.NewExec(backendtest.Open(t), store, func(scope *model.Scope, x, dy *graph.Node) []*graph.Node {
 			y := bitnet.RMSNorm(scope, x, eps)
 			w := store.GetVariable("/weight").NodeValue(x.Graph())
 			return append([]*graph.Node{y}, graph.Gradient(graph.ReduceAllSum(graph.Mul(y, dy)), x, w)...)
@@ -313,7 +299,7 @@ func TestForwardIsExact(t *testing.T) {
 	if _, err := store.CreateVariable("/weight", tensors.FromFlatDataAndDimensions(w, out, in)); err != nil {
 		t.Fatal(err)
 	}
-	exec, err := model.NewExec(backend(t), store, func(scope *model.Scope, x *graph.Node) *graph.Node {
+	exec, err := model.NewExec(backendtest.Open(t), store, func(scope *model.Scope, x *graph.Node) *graph.Node {
 		a := bitnet.Quantize(x)
 		y := bitnet.Linear{Out: out, Weights: bitnet.AbsMean}.Apply(scope, a)
 		return graph.Div(y, a.Scale) // all scales of weights are 1 here
@@ -339,7 +325,7 @@ func TestResidualPathGivesNoGradient(t *testing.T) {
 	x := []float32{0.3, -1.2, 0.7, 2.0, 0.1, -0.4}
 	w := []float32{0.5, -0.2, 0.9, -1.1, 0.4, 0.05, 0.7, 0.3, -0.6}
 	grads := func(w []float32, straightThrough bool) (dx, dw []float32) {
-		exec, err := graph.NewExec(backend(t), func(x, w *graph.Node) []*graph.Node {
+		exec, err := graph.NewExec(backendtest.Open(t), func(x, w *graph.Node) []*graph.Node {
 			codes, scale := bitnet.QuantizeWeights(w, bitnet.AbsMean)
 			a := bitnet.Quantize(x)
 			y := graph.Mul(graph.MatMul(a.Values, graph.Transpose(graph.Mul(codes, scale), 0, 1)), a.Scale)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/bitnet"
+	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
 )
@@ -23,7 +24,7 @@ func TestMisuseIsAnError(t *testing.T) {
 			return codes
 		},
 	} {
-		exec, err := model.NewExec(backend(t), model.NewStore(), fn)
+		exec, err := model.NewExec(backendtest.Open(t), model.NewStore(), fn)
 		if err != nil {
 			t.Fatal(err)
 		}

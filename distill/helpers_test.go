@@ -19,23 +19,9 @@ import (
 	"github.com/bitdistill/bitdistill/bitnet/hf"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/distill/embedded"
-	"github.com/gomlx/compute"
-	"github.com/gomlx/compute/gobackend"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 )
-
-// openBackend opens the pure-Go backend once: a tensor belongs to the backend that saw it first.
-var openBackend = sync.OnceValues(func() (compute.Backend, error) { return gobackend.New("ops_sequential") })
-
-func goBackend(t testing.TB) compute.Backend {
-	t.Helper()
-	b, err := openBackend()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 var openPretrained = sync.OnceValues(func() (*hf.Model, error) { return openModel(Embedded, embedded.Model) })
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/bitdistill/bitdistill/bitnet"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 )
 
 // Log lines begin exactly as scripts expect them, and end with rate, norm, speed and time left.
@@ -151,7 +152,7 @@ func TestTernaryCounts(t *testing.T) {
 		cfg := tinyConfig()
 		cfg.Quantization = bitnet.Quantization{Weights: kind, SubLN: bitnet.SubLNNone}
 		m := randomModel(t, cfg, 1)
-		counter := newTernaryCounter(goBackend(t), m.Store, cfg)
+		counter := newTernaryCounter(backendtest.Open(t), m.Store, cfg)
 		first, err := counter.count()
 		if err != nil {
 			t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/bitdistill/bitdistill/bitnet/hf"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/distill/loss"
+	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
@@ -36,7 +37,7 @@ func testStepper(t testing.TB, student, teacher *hf.Model, o objective, training
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newStepper(goBackend(t), store, student.Config, o, training)
+	s, err := newStepper(backendtest.Open(t), store, student.Config, o, training)
 	if err != nil {
 		t.Fatal(err)
 	}

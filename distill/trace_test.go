@@ -12,6 +12,7 @@ import (
 	"github.com/bitdistill/bitdistill/bitnet/hf"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/distill/loss"
+	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/bitdistill/bitdistill/internal/golden"
 	"github.com/bitdistill/bitdistill/internal/safetensors"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -105,7 +106,7 @@ func (tr trace) stepper(t *testing.T, c traceCase) *stepper {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newStepper(goBackend(t), store, student.Config, training.objective, tr.training())
+	s, err := newStepper(backendtest.Open(t), store, student.Config, training.objective, tr.training())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/bitdistill/bitdistill/bitnet/hf"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/distill/embedded"
+	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
@@ -48,7 +49,7 @@ var testTrainings = map[string]func(t testing.TB, dir string) *trainer{
 
 func newTraining(t testing.TB, dir, label string, m *hf.Model, source data.Source) *trainer {
 	return &trainer{
-		backend: goBackend(t), label: label, config: Config{LogEvery: 1}, training: quick(testSteps), model: m, source: source,
+		backend: backendtest.Open(t), label: label, config: Config{LogEvery: 1}, training: quick(testSteps), model: m, source: source,
 		total: testSteps, checkpoints: &checkpoints{dir: dir}, log: newJournal(t).log,
 	}
 }

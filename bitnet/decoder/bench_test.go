@@ -6,6 +6,7 @@ import (
 
 	"github.com/bitdistill/bitdistill/bitnet"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
@@ -24,7 +25,7 @@ func BenchmarkGradient(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/%dx%d", q.Weights, shape[0], shape[1]), func(b *testing.B) {
 				cfg := stories260K(q)
 				store := model.NewStore()
-				exec, err := model.NewExec(backend(b), store, func(scope *model.Scope, ids *graph.Node) []*graph.Node {
+				exec, err := model.NewExec(backendtest.Open(b), store, func(scope *model.Scope, ids *graph.Node) []*graph.Node {
 					out := decoder.Forward(scope, cfg, decoder.Inputs{IDs: ids}, decoder.Options{})
 					loss := graph.Neg(graph.ReduceAllMean(graph.LogSoftmax(out.Logits)))
 					return scope.BuildTrainableVariablesGradientsGraph(loss)

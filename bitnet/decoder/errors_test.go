@@ -6,6 +6,7 @@ import (
 
 	"github.com/bitdistill/bitdistill/bitnet"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
@@ -14,7 +15,7 @@ import (
 // failure is the error of a forward pass.
 func failure(t *testing.T, store *model.Store, cfg decoder.Config, opts decoder.Options, inputs ...any) error {
 	t.Helper()
-	exec, err := model.NewExec(backend(t), store, func(scope *model.Scope, in []*graph.Node) []*graph.Node {
+	exec, err := model.NewExec(backendtest.Open(t), store, func(scope *model.Scope, in []*graph.Node) []*graph.Node {
 		x := decoder.Inputs{IDs: in[0]}
 		if len(in) > 1 {
 			x.Mask = in[1]

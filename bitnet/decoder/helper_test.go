@@ -4,29 +4,15 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"sync"
 	"testing"
 
 	"github.com/bitdistill/bitdistill/bitnet"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
-	"github.com/gomlx/compute"
-	"github.com/gomlx/compute/gobackend"
+	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 )
-
-// openBackend is shared by all tests, since a tensor belongs to the backend it was first used on.
-var openBackend = sync.OnceValues(func() (compute.Backend, error) { return gobackend.New("ops_sequential") })
-
-func backend(t testing.TB) compute.Backend {
-	t.Helper()
-	b, err := openBackend()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 // graphFn builds a graph from a store's variables and inputs.
 type graphFn = func(scope *model.Scope, in []*graph.Node) []*graph.Node
@@ -40,7 +26,7 @@ func run(t testing.TB, store *model.Store, fn graphFn, inputs ...any) [][]float3
 // executor is run for several inputs of the same shapes.
 func executor(t testing.TB, store *model.Store, fn graphFn) func(inputs ...any) [][]float32 {
 	t.Helper()
-	exec, err := model.NewExec(backend(t), store, fn)
+	exec, err := model.NewExec(backendtest.Open(t), store, fn)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/distill/data"
+	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 )
 
 // Scores are the summed log-probabilities of each label's answer behind the prompt, whether that is one token or more,
@@ -43,7 +44,7 @@ func TestAccuracy(t *testing.T) {
 				}
 			}
 			for _, rows := range []int{1, 4, 50} {
-				c, err := NewClassifier(goBackend(t), cfg, store, rows)
+				c, err := NewClassifier(backendtest.Open(t), cfg, store, rows)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -78,7 +79,7 @@ func checkAccuracy(t *testing.T, got Accuracy, want [][]float64, share float64) 
 // An evaluation says how far it is and ends with its context.
 func TestProgressAndCancel(t *testing.T) {
 	cfg := tinyConfig()
-	c, err := NewClassifier(goBackend(t), cfg, randomStore(t, cfg), 2)
+	c, err := NewClassifier(backendtest.Open(t), cfg, randomStore(t, cfg), 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +109,7 @@ func TestProgressAndCancel(t *testing.T) {
 func TestTooLong(t *testing.T) {
 	cfg := tinyConfig()
 	cfg.MaxPositions = 30
-	c, err := NewClassifier(goBackend(t), cfg, randomStore(t, cfg), 2)
+	c, err := NewClassifier(backendtest.Open(t), cfg, randomStore(t, cfg), 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +117,7 @@ func TestTooLong(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "moods.tsv") || !strings.Contains(err.Error(), "made for 30") {
 		t.Errorf("got %v", err)
 	}
-	l, err := NewLanguageModel(goBackend(t), cfg, randomStore(t, cfg), 2)
+	l, err := NewLanguageModel(backendtest.Open(t), cfg, randomStore(t, cfg), 2)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/distill/data"
+	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 )
 
 // tales is a generation task with prompts and completions of very different lengths.
@@ -45,7 +46,7 @@ func TestCompletions(t *testing.T) {
 	}
 	nll /= float64(tokens)
 	for _, rows := range []int{1, 4, 50} {
-		c, err := NewCompletions(goBackend(t), cfg, store, rows)
+		c, err := NewCompletions(backendtest.Open(t), cfg, store, rows)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +61,7 @@ func TestCompletions(t *testing.T) {
 		}
 	}
 	cfg.MaxPositions = 20
-	c, err := NewCompletions(goBackend(t), cfg, store, 2)
+	c, err := NewCompletions(backendtest.Open(t), cfg, store, 2)
 	if err != nil {
 		t.Fatal(err)
 	}

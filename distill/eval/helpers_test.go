@@ -4,30 +4,16 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
-	"sync"
 	"testing"
 
 	"github.com/bitdistill/bitdistill/bitnet"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
 	"github.com/bitdistill/bitdistill/distill/data"
-	"github.com/gomlx/compute"
-	"github.com/gomlx/compute/gobackend"
+	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 )
-
-// openBackend opens the pure-Go backend once: a tensor belongs to the backend that saw it first.
-var openBackend = sync.OnceValues(func() (compute.Backend, error) { return gobackend.New("ops_sequential") })
-
-func goBackend(t testing.TB) compute.Backend {
-	t.Helper()
-	b, err := openBackend()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 // letters has a token for each letter, 2 + its place in the alphabet; space is 30. 0 is in front of texts, 1 behind.
 type letters struct{}
@@ -82,7 +68,7 @@ type reader struct {
 
 func newReader(t testing.TB, cfg decoder.Config, store *model.Store) *reader {
 	t.Helper()
-	exec, err := model.NewExec(goBackend(t), store, func(scope *model.Scope, ids *graph.Node) *graph.Node {
+	exec, err := model.NewExec(backendtest.Open(t), store, func(scope *model.Scope, ids *graph.Node) *graph.Node {
 		return decoder.Forward(scope, cfg, decoder.Inputs{IDs: ids}, decoder.Options{}).Logits
 	})
 	if err != nil {

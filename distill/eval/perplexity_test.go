@@ -11,6 +11,7 @@ import (
 	"github.com/bitdistill/bitdistill/bitnet/hf"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/distill/embedded"
+	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/bitdistill/bitdistill/internal/golden"
 )
 
@@ -37,7 +38,7 @@ func TestPerplexity(t *testing.T) {
 	}
 	nll /= float64(tokens)
 	for _, rows := range []int{1, 3, 64} {
-		l, err := NewLanguageModel(goBackend(t), cfg, store, rows)
+		l, err := NewLanguageModel(backendtest.Open(t), cfg, store, rows)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +95,7 @@ func TestPerplexityOfStories(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := NewLanguageModel(goBackend(t), m.Config, m.Store, 3)
+	l, err := NewLanguageModel(backendtest.Open(t), m.Config, m.Store, 3)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/distill/loss"
+	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -58,7 +59,7 @@ func BenchmarkVocabulary(b *testing.B) {
 }
 
 func benchmark(b *testing.B, inputs []*tensors.Tensor, f func([]*graph.Node) []*graph.Node) {
-	exec := graph.MustNewExec(goBackend(b), f)
+	exec := graph.MustNewExec(backendtest.Open(b), f)
 	run := func() {
 		for _, out := range exec.MustCall(anys(inputs)...) {
 			out.MustFinalizeAll()

@@ -3,26 +3,12 @@ package loss_test
 import (
 	"math"
 	"math/rand/v2"
-	"sync"
 	"testing"
 
-	"github.com/gomlx/compute"
-	"github.com/gomlx/compute/gobackend"
+	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 )
-
-// open opens the pure-Go backend once: a tensor belongs to the backend that saw it first.
-var open = sync.OnceValues(func() (compute.Backend, error) { return gobackend.New("ops_sequential") })
-
-func goBackend(t testing.TB) compute.Backend {
-	t.Helper()
-	backend, err := open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return backend
-}
 
 // lossFn is a loss of its inputs.
 type lossFn = func(x []*graph.Node) *graph.Node
@@ -30,7 +16,7 @@ type lossFn = func(x []*graph.Node) *graph.Node
 // evaluate returns the loss and its gradients with respect to the first wrt inputs.
 func evaluate(t testing.TB, f lossFn, wrt int, inputs ...*tensors.Tensor) (float64, [][]float32) {
 	t.Helper()
-	exec, err := graph.NewExec(goBackend(t), func(x []*graph.Node) []*graph.Node {
+	exec, err := graph.NewExec(backendtest.Open(t), func(x []*graph.Node) []*graph.Node {
 		l := f(x)
 		return append([]*graph.Node{l}, graph.Gradient(l, x[:wrt]...)...)
 	})

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/distill/loss"
+	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 )
@@ -255,7 +256,7 @@ func TestMisfitsAreErrors(t *testing.T) {
 		},
 		"targets": func(x []*graph.Node) *graph.Node { return loss.CrossEntropy(x[0], x[2], x[2]) },
 	} {
-		exec, err := graph.NewExec(goBackend(t), f)
+		exec, err := graph.NewExec(backendtest.Open(t), f)
 		if err != nil {
 			t.Fatal(err)
 		}

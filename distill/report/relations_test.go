@@ -7,15 +7,13 @@ import (
 
 	"github.com/bitdistill/bitdistill/distill"
 	"github.com/bitdistill/bitdistill/distill/loss"
-	"github.com/gomlx/compute/gobackend"
+	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
 // With one relation head, the divergence of the matrices that are drawn is the loss that training minimises.
 func TestRelationIsThatOfTheLoss(t *testing.T) {
-	backend, err := gobackend.New("ops_sequential")
-	check(t, err)
 	rng := rand.New(rand.NewPCG(1, 2))
 	const n, width = 5, 8
 	states := make([][]float32, 2)
@@ -27,7 +25,7 @@ func TestRelationIsThatOfTheLoss(t *testing.T) {
 	}
 	for _, variant := range []loss.Variant{loss.L2, loss.Sqrt, loss.Dot} {
 		r := loss.Relations{SplitHeads: 1, Variant: variant, Normalisation: loss.Algorithm1, Temperature: 0.8, Alpha: loss.Alpha{1, 0, 0}}
-		exec, err := graph.NewExec(backend, func(s, t *graph.Node) *graph.Node {
+		exec, err := graph.NewExec(backendtest.Open(t), func(s, t *graph.Node) *graph.Node {
 			g := s.Graph()
 			mask := graph.Const(g, [][]float32{{1, 1, 1, 1, 1}})
 			return r.Loss([]loss.State{{Q: s, K: s, V: s}}, []loss.State{{Q: t, K: t, V: t}}, mask, graph.Const(g, float32(n)))

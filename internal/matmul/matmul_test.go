@@ -3,27 +3,18 @@ package matmul_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"sync"
 	"testing"
 
+	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/bitdistill/bitdistill/internal/golden"
 	"github.com/bitdistill/bitdistill/internal/matmul"
-	"github.com/gomlx/compute"
-	"github.com/gomlx/compute/gobackend"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// openBackend is shared by all tests, since a tensor belongs to the backend it was first used on.
-var openBackend = sync.OnceValues(func() (compute.Backend, error) { return gobackend.New("ops_sequential") })
-
 func run(t *testing.T, fn func(in []*graph.Node) []*graph.Node, inputs ...any) [][]float32 {
 	t.Helper()
-	backend, err := openBackend()
-	if err != nil {
-		t.Fatal(err)
-	}
-	exec, err := graph.NewExec(backend, fn)
+	exec, err := graph.NewExec(backendtest.Open(t), fn)
 	if err != nil {
 		t.Fatal(err)
 	}
