@@ -3,8 +3,9 @@ package gguf
 import (
 	"fmt"
 	"io"
-	"os"
 	"slices"
+
+	"github.com/bitdistill/bitdistill/internal/tensorfile"
 )
 
 // Info describes one tensor of a file.
@@ -56,22 +57,11 @@ type File struct {
 // reading tensors. Faults of the format are a *FormatError, others wrap the
 // operating system's error; both name the path.
 func Open(path string) (*File, error) {
-	// Looked at before it is opened: opening a named pipe would wait for a writer.
-	stat, err := os.Stat(path)
+	file, size, err := tensorfile.Open(path, "GGUF")
 	if err != nil {
-		return nil, fmt.Errorf("open GGUF: %w", err)
+		return nil, err
 	}
-	if stat.IsDir() {
-		return nil, fileError(path, "is a folder, want a GGUF file inside it")
-	}
-	if !stat.Mode().IsRegular() {
-		return nil, fileError(path, "is not a regular file (%s)", stat.Mode().Type())
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("open GGUF: %w", err)
-	}
-	f, err := NewFile(path, file, stat.Size())
+	f, err := NewFile(path, file, size)
 	if err != nil {
 		file.Close()
 		return nil, err
@@ -85,9 +75,9 @@ func Open(path string) (*File, error) {
 func NewFile(name string, r io.ReaderAt, size int64) (*File, error) {
 	switch {
 	case size == 0:
-		return nil, fileError(name, "is empty")
+		return nil, tensorfile.FileError(name, "is empty")
 	case size < 0 || size > maxFile:
-		return nil, fileError(name, "has an impossible size of %d bytes", size)
+		return nil, tensorfile.FileError(name, "has an impossible size of %d bytes", size)
 	}
 	h, err := parseHeader(newReader(name, r, size))
 	if err != nil {
@@ -200,7 +190,7 @@ func (f *File) ReadRows(name string, first int, dst []float32) error {
 // readAt fills b with a tensor's bytes from its byte number from on.
 func (f *File) readAt(info *Info, b []byte, from int64) error {
 	if n, err := f.src.ReadAt(b, info.Offset+from); n < len(b) {
-		return readError(f.path, "", info.Name, "data", info.Offset+from+int64(n), err)
+		return tensorfile.ReadError(FormatError{File: f.path, Tensor: info.Name, Field: "data", Offset: info.Offset + from + int64(n)}, err)
 	}
 	return nil
 }

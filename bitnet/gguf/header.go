@@ -7,6 +7,8 @@ import (
 	"math/bits"
 	"slices"
 	"unicode/utf8"
+
+	"github.com/bitdistill/bitdistill/internal/tensorfile"
 )
 
 const (
@@ -179,7 +181,7 @@ func (r *reader) name(most uint64) string {
 	case name == "":
 		r.fail(at, "is empty")
 	case !utf8.ValidString(name):
-		r.fail(at, "%s is not valid UTF-8", quote(name))
+		r.fail(at, "%s is not valid UTF-8", tensorfile.Quote(name))
 	}
 	return name
 }
@@ -326,7 +328,7 @@ func (h *header) place(file string, end, size int64) error {
 		case relative%align != 0:
 			return fail("%d is not a multiple of the alignment %d", relative, align)
 		case t.Offset < want:
-			return fail("%d overlaps tensor %s, whose %d bytes begin at %d", relative, quote(before.Name), before.Bytes, before.Offset-start)
+			return fail("%d overlaps tensor %s, whose %d bytes begin at %d", relative, tensorfile.Quote(before.Name), before.Bytes, before.Offset-start)
 		case t.Offset > want:
 			return fail("%d leaves a hole of %d bytes before it", relative, t.Offset-want)
 		case t.Bytes > size-t.Offset:

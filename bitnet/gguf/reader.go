@@ -6,6 +6,8 @@ import (
 	"io"
 	"math"
 	"strings"
+
+	"github.com/bitdistill/bitdistill/internal/tensorfile"
 )
 
 // reader walks a file from its start. The first fault stays in err; from then
@@ -56,7 +58,7 @@ func (r *reader) next(n int) []byte {
 func (r *reader) fill() {
 	b := r.buffer[:min(int64(len(r.buffer)), r.left())]
 	if n, err := r.src.ReadAt(b, r.pos); n < len(b) {
-		r.err = readError(r.file, r.key, r.tensor, r.field, r.pos+int64(n), err)
+		r.err = tensorfile.ReadError(FormatError{File: r.file, Key: r.key, Tensor: r.tensor, Field: r.field, Offset: r.pos + int64(n)}, err)
 		return
 	}
 	r.window = b

@@ -6,8 +6,9 @@ import (
 	"io"
 	"maps"
 	"math"
-	"os"
 	"slices"
+
+	"github.com/bitdistill/bitdistill/internal/tensorfile"
 )
 
 // Info describes one tensor of a file.
@@ -40,22 +41,11 @@ type File struct {
 // reading tensors. Faults of the format are a *FormatError, others wrap the
 // operating system's error; both name the path.
 func Open(path string) (*File, error) {
-	// Looked at before it is opened: opening a named pipe would wait for a writer.
-	stat, err := os.Stat(path)
+	file, size, err := tensorfile.Open(path, "safetensors")
 	if err != nil {
-		return nil, fmt.Errorf("open safetensors: %w", err)
+		return nil, err
 	}
-	if stat.IsDir() {
-		return nil, fileError(path, "is a folder, want a safetensors file inside it")
-	}
-	if !stat.Mode().IsRegular() {
-		return nil, fileError(path, "is not a regular file (%s)", stat.Mode().Type())
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("open safetensors: %w", err)
-	}
-	f, err := NewFile(path, file, stat.Size())
+	f, err := NewFile(path, file, size)
 	if err != nil {
 		file.Close()
 		return nil, err
@@ -68,14 +58,14 @@ func Open(path string) (*File, error) {
 // a program or in memory. name stands for the path in errors.
 func NewFile(name string, r io.ReaderAt, size int64) (*File, error) {
 	if size == 0 {
-		return nil, fileError(name, "is empty")
+		return nil, tensorfile.FileError(name, "is empty")
 	}
 	if size < lengthBytes+2 {
-		return nil, fileError(name, "has %d bytes, the smallest safetensors file has %d", size, lengthBytes+2)
+		return nil, tensorfile.FileError(name, "has %d bytes, the smallest safetensors file has %d", size, lengthBytes+2)
 	}
 	var prefix [lengthBytes]byte
 	if _, err := r.ReadAt(prefix[:], 0); err != nil {
-		return nil, readError(name, "", "header length", 0, err)
+		return nil, tensorfile.ReadError(FormatError{File: name, Field: "header length"}, err)
 	}
 	length := binary.LittleEndian.Uint64(prefix[:])
 	bad := func(format string, args ...any) error {
@@ -91,7 +81,7 @@ func NewFile(name string, r io.ReaderAt, size int64) (*File, error) {
 	}
 	raw := make([]byte, length)
 	if _, err := io.ReadFull(io.NewSectionReader(r, lengthBytes, int64(length)), raw); err != nil {
-		return nil, readError(name, "", "header", lengthBytes, err)
+		return nil, tensorfile.ReadError(FormatError{File: name, Field: "header", Offset: lengthBytes}, err)
 	}
 	start := lengthBytes + int64(length)
 	h, err := parseHeader(name, raw, size-start)
@@ -143,7 +133,7 @@ func (f *File) Bytes(name string) ([]byte, error) {
 	}
 	out := make([]byte, e.end-e.begin)
 	if n, err := f.data.ReadAt(out, e.begin); n < len(out) {
-		return nil, readError(f.path, e.Name, "data", f.start+e.begin+int64(n), err)
+		return nil, f.unreadable(e, f.start+e.begin+int64(n), err)
 	}
 	return out, nil
 }
@@ -271,7 +261,7 @@ func (f *File) chunks(e *Info, use func(done int, chunk []byte) error) error {
 	for done := 0; done < size; {
 		chunk := buffer[:min(len(buffer), size-done)]
 		if n, err := f.data.ReadAt(chunk, e.begin+int64(done)); n < len(chunk) {
-			return readError(f.path, e.Name, "data", f.start+e.begin+int64(done+n), err)
+			return f.unreadable(e, f.start+e.begin+int64(done+n), err)
 		}
 		if err := use(done, chunk); err != nil {
 			return err
@@ -294,15 +284,6 @@ func (f *File) errorf(e *Info, field, format string, args ...any) *FormatError {
 	return &FormatError{File: f.path, Tensor: e.Name, Field: field, Offset: e.headerOffset, Reason: fmt.Sprintf(format, args...)}
 }
 
-func fileError(path, format string, args ...any) error {
-	return &FormatError{File: path, Field: "file", Offset: -1, Reason: fmt.Sprintf(format, args...)}
-}
-
-// readError reports a file that could not be read although its size allowed
-// it: it changed since it was opened, or the disk failed.
-func readError(path, tensor, field string, offset int64, err error) error {
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	return &FormatError{File: path, Tensor: tensor, Field: field, Offset: offset, Reason: "cannot be read", Err: err}
+func (f *File) unreadable(e *Info, offset int64, err error) error {
+	return tensorfile.ReadError(FormatError{File: f.path, Tensor: e.Name, Field: "data", Offset: offset}, err)
 }

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/bitdistill/bitdistill/internal/tensorfile"
 )
 
 const (
@@ -112,7 +114,7 @@ func (p *parser) object(limit int, value func(key string) error) error {
 		}
 		key := token.(string) // JSON is valid: keys are strings
 		if seen[key] {
-			return p.errorf("key %s is there twice", quote(key))
+			return p.errorf("key %s is there twice", tensorfile.Quote(key))
 		}
 		if len(seen) == limit {
 			return p.errorf("more than %d keys", limit)
@@ -135,7 +137,7 @@ func (p *parser) metadata(into map[string]string) error {
 		}
 		text, ok := value.(string)
 		if !ok {
-			return p.errorf("value of %s is %s, want a string", quote(key), describe(value))
+			return p.errorf("value of %s is %s, want a string", tensorfile.Quote(key), describe(value))
 		}
 		into[key] = text
 		return nil
@@ -155,7 +157,7 @@ func (p *parser) entry(name string) (Info, error) {
 	var hasShape bool
 	err := p.object(len(entryFields)+1, func(key string) (err error) {
 		if !slices.Contains(entryFields, key) {
-			return p.errorf("unknown field %s, want %s", quote(key), strings.Join(entryFields, ", "))
+			return p.errorf("unknown field %s, want %s", tensorfile.Quote(key), strings.Join(entryFields, ", "))
 		}
 		defer p.enter(name, key)()
 		switch key {
@@ -191,7 +193,7 @@ func (p *parser) dtype() (DType, error) {
 		return "", p.errorf("is %s, want a string", describe(token))
 	}
 	if DType(name).Size() == 0 {
-		return "", p.errorf("%s is not known; known are %s", quote(name), knownNames())
+		return "", p.errorf("%s is not known; known are %s", tensorfile.Quote(name), knownNames())
 	}
 	return DType(name), nil
 }
@@ -303,7 +305,7 @@ func (h *header) checkTiling(file string, dataStart, dataSize int64) error {
 		case e.begin > end:
 			return fail("[%d, %d] leave a hole of %d bytes after %s", e.begin, e.end, e.begin-end, before)
 		}
-		end, before = e.end, "tensor "+quote(e.Name)
+		end, before = e.end, "tensor "+tensorfile.Quote(e.Name)
 	}
 	if end != dataSize {
 		return &FormatError{File: file, Field: "data", Offset: dataStart + end,
@@ -360,7 +362,7 @@ func describe(token json.Token) string {
 		}
 		return "an array"
 	case string:
-		return "the string " + quote(t)
+		return "the string " + tensorfile.Quote(t)
 	case json.Number:
 		return "the number " + short(t.String())
 	default:

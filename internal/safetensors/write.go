@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/bitdistill/bitdistill/internal/tensorfile"
 )
 
 // Tensor is one tensor to be written.
@@ -170,7 +172,7 @@ func encodeMetadata(head *bytes.Buffer, metadata map[string]string) error {
 	for i, key := range slices.Sorted(maps.Keys(metadata)) {
 		value := metadata[key]
 		if !utf8.ValidString(key) || !utf8.ValidString(value) {
-			return writeError("", metadataName, "%s or its value is not valid UTF-8", quote(key))
+			return writeError("", metadataName, "%s or its value is not valid UTF-8", tensorfile.Quote(key))
 		}
 		if i > 0 {
 			head.WriteByte(',')
@@ -188,11 +190,11 @@ func encodeMetadata(head *bytes.Buffer, metadata map[string]string) error {
 func checkTensor(t Tensor, names map[string]bool) (int, error) {
 	switch {
 	case t.Name == "" || t.Name == metadataName || !utf8.ValidString(t.Name):
-		return 0, writeError(t.Name, "name", "%s cannot be a tensor's name", quote(t.Name))
+		return 0, writeError(t.Name, "name", "%s cannot be a tensor's name", tensorfile.Quote(t.Name))
 	case names[t.Name]:
 		return 0, writeError(t.Name, "name", "is there twice")
 	case t.DType.Size() == 0:
-		return 0, writeError(t.Name, "dtype", "%s is not known; known are %s", quote(string(t.DType)), knownNames())
+		return 0, writeError(t.Name, "dtype", "%s is not known; known are %s", tensorfile.Quote(string(t.DType)), knownNames())
 	case t.Data == nil:
 		return 0, writeError(t.Name, "data", "no function to write it")
 	}
@@ -241,5 +243,5 @@ func quoteJSON(s string) []byte {
 }
 
 func writeError(tensor, field, format string, args ...any) error {
-	return &FormatError{Tensor: tensor, Field: field, Offset: -1, Reason: fmt.Sprintf(format, args...)}
+	return &FormatError{File: "safetensors", Tensor: tensor, Field: field, Offset: -1, Reason: fmt.Sprintf(format, args...)}
 }
