@@ -38,14 +38,19 @@ func newCached(t testing.TB, cfg decoder.Config, store *model.Store, prompts [][
 		ids, mask, at = append(ids, row.ids), append(mask, row.mask), append(at, []int32{int32(c.at - 1)})
 		c.mask = append(c.mask, append(slices.Clone(row.mask), slices.Repeat([]int32{1}, capacity-c.at)...))
 	}
+	store, release, err := decoder.Freeze(backend(t), cfg, store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(release)
 	prefill := newExec(t, store, func(scope *model.Scope, in []*graph.Node) []*graph.Node {
-		out := decoder.Forward(scope, cfg, decoder.Inputs{IDs: in[0], Mask: in[1]}, decoder.Options{At: in[2], Keep: capacity})
+		out := decoder.Forward(scope, cfg, decoder.Inputs{IDs: in[0], Mask: in[1]}, decoder.Options{At: in[2], Keep: capacity, Frozen: true})
 		return slices.Concat([]*graph.Node{out.Logits}, out.Cache.K, out.Cache.V)
 	})
 	c.step = newExec(t, store, func(scope *model.Scope, in []*graph.Node) []*graph.Node {
 		k := 3 + cfg.Layers
 		out := decoder.Forward(scope, cfg, decoder.Inputs{IDs: in[0], Mask: in[1],
-			Cache: &decoder.Cache{At: in[2], K: in[3:k], V: in[k:]}}, decoder.Options{})
+			Cache: &decoder.Cache{At: in[2], K: in[3:k], V: in[k:]}}, decoder.Options{Frozen: true})
 		return slices.Concat([]*graph.Node{out.Logits}, out.Cache.K, out.Cache.V)
 	})
 	return c, c.take(t, prefill, ids, mask, at)
@@ -135,6 +140,42 @@ func TestCache(t *testing.T) {
 			worst := checkCached(t, cfg, n.weights.store(t, cfg), prompts, ids, steps, 1e-5)
 			t.Logf("largest deviation %.2g", worst)
 		})
+	}
+}
+
+// TestFreeze holds that frozen weights give the same logits to the last bit, with every quantizer.
+func TestFreeze(t *testing.T) {
+	all := variants()
+	for _, kind := range []bitnet.Weights{bitnet.Block, bitnet.BlockPadded, bitnet.Channel} {
+		q := bitnet.Ternary(bitnet.SubLNOutput)
+		q.Weights = kind
+		all[string(kind)] = tiny(decoder.Qwen3, q)
+	}
+	for name, cfg := range all {
+		t.Run(name, func(t *testing.T) {
+			store, ids := randomWeights(cfg, 12).store(t, cfg), randomIDs(cfg, 2, 9, 12)
+			logits := func(store *model.Store, frozen bool) []float32 {
+				return run(t, store, func(scope *model.Scope, in []*graph.Node) []*graph.Node {
+					return []*graph.Node{decoder.Forward(scope, cfg, decoder.Inputs{IDs: in[0]}, decoder.Options{Frozen: frozen}).Logits}
+				}, ids)[0]
+			}
+			frozen, release, err := decoder.Freeze(backend(t), cfg, store)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer release()
+			if !slices.Equal(logits(frozen, true), logits(store, false)) {
+				t.Error("logits differ")
+			}
+		})
+	}
+	cfg := tiny(decoder.Llama, bitnet.Full())
+	store := randomWeights(cfg, 1).store(t, cfg)
+	if err := store.DeleteVariable("/model/layers/1/mlp/up_proj/weight"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := decoder.Freeze(backend(t), cfg, store); err == nil || !strings.Contains(err.Error(), "/model/layers/1/mlp/up_proj/weight") {
+		t.Errorf("got %v", err)
 	}
 }
 

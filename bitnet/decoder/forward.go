@@ -29,6 +29,7 @@ type Options struct {
 	States       []int    // layers, 0-based, whose queries, keys and values are wanted
 	LinearInputs []string // linears whose input is wanted, such as "model.layers.0.mlp.down_proj"
 	Hidden       bool     // the residual stream between the blocks is wanted
+	Frozen       bool     // the scope's store is one of [Freeze]
 	Keep         int      // capacity of the cache that is wanted for the tokens to come, in tokens with those of Inputs; 0 for none
 }
 
@@ -133,21 +134,16 @@ func (f *forward) embed() *Node {
 }
 
 func (f *forward) embedding() *Node {
-	return f.matrix("model.embed_tokens", f.VocabSize, f.HiddenSize)
-}
-
-func (f *forward) matrix(name string, rows, cols int) *Node {
-	return scopeOf(f.root, name).VariableWithShape("weight", shapes.Make(dtypes.Float32, rows, cols)).NodeValue(f.g)
+	return scopeOf(f.root, "model.embed_tokens").VariableWithShape("weight", shapes.Make(dtypes.Float32, f.VocabSize, f.HiddenSize)).NodeValue(f.g)
 }
 
 // head projects x [batch, n, hidden] to the vocabulary in full precision.
 func (f *forward) head(x *Node) *Node {
-	w := f.embedding
-	if !f.TieEmbeddings {
-		w = func() *Node { return f.matrix("lm_head", f.VocabSize, f.HiddenSize) }
+	if !f.TieEmbeddings || f.opts.Frozen {
+		return bitnet.Linear{Out: f.VocabSize, Weights: bitnet.FullPrecision, Frozen: f.opts.Frozen}.Apply(scopeOf(f.root, "lm_head"), bitnet.Activations{Values: x})
 	}
 	dims := x.Shape().Dimensions
-	logits := matmul.Mul(graph.Reshape(x, -1, f.HiddenSize), matmul.Transpose(w()))
+	logits := matmul.Mul(graph.Reshape(x, -1, f.HiddenSize), matmul.Transpose(f.embedding()))
 	return graph.Reshape(logits, dims[0], dims[1], f.VocabSize)
 }
 
@@ -211,7 +207,7 @@ func (f *forward) linears(x *Node, names ...string) []*Node {
 			}
 			shared = &a
 		}
-		ys[i] = bitnet.Linear{Out: f.linearDims(kind)[0], Weights: f.Quantization.Weights, Bias: f.hasBias(kind)}.Apply(scope, *shared)
+		ys[i] = bitnet.Linear{Out: f.linearDims(kind)[0], Weights: f.Quantization.Weights, Bias: f.hasBias(kind), Frozen: f.opts.Frozen}.Apply(scope, *shared)
 	}
 	return ys
 }
