@@ -143,6 +143,25 @@ func TestCache(t *testing.T) {
 	}
 }
 
+// checkCachedGreedy is checkGreedy with a cache, in a batch with a shorter prompt.
+func checkCachedGreedy(t *testing.T, m *hf.Model, prompt, want []int) {
+	t.Helper()
+	var ids []int32
+	for _, id := range prompt {
+		ids = append(ids, int32(id))
+	}
+	c, logits := newCached(t, m.Config, m.Store, [][]int32{ids[:1], ids}, len(want))
+	for i := len(prompt); i < len(want); i++ {
+		next := []int32{argmax(logits[0]), argmax(logits[1])}
+		if int(next[1]) != want[i] {
+			t.Fatalf("greedy token %d is %d with a cache, want %d", i, next[1], want[i])
+		}
+		if i < len(want)-1 {
+			logits = c.next(t, next)
+		}
+	}
+}
+
 // TestFreeze holds that frozen weights give the same logits to the last bit, with every quantizer.
 func TestFreeze(t *testing.T) {
 	all := variants()
@@ -187,7 +206,11 @@ func TestGoldenCache(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			all := sequences(t, golden.Open(t, "decoders", name, "expected.safetensors"), "input_ids")
+			f := golden.Open(t, "decoders", name, "expected.safetensors")
+			prompt, _ := golden.Ints(t, f, "greedy.prompt")
+			want, _ := golden.Ints(t, f, "greedy.output")
+			checkCachedGreedy(t, m, prompt, want)
+			all := sequences(t, f, "input_ids")
 			prompts := [][]int32{all[0][:5], all[1][:11], all[0][5:6]}
 			worst := checkCached(t, m.Config, m.Store, prompts, nil, 12, 2e-5)
 			t.Logf("largest deviation %.2g", worst)
