@@ -10,6 +10,7 @@ import (
 	"github.com/bitdistill/bitdistill/bitnet"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
 	"github.com/bitdistill/bitdistill/distill/eval/overlap"
+	"github.com/bitdistill/bitdistill/internal/backend"
 	"github.com/gomlx/gomlx/ml/model"
 )
 
@@ -210,5 +211,30 @@ func TestPadded(t *testing.T) {
 	}
 	if p := padded(1, 16, 2); p != 8 {
 		t.Errorf("padded(1, 16, 2) = %d", p)
+	}
+}
+
+// XLA writes the same texts as the pure-Go backend.
+func TestGenerateXLA(t *testing.T) {
+	xla, err := backend.Open(backend.XLACPU)
+	if errors.Is(err, backend.ErrUnavailable) {
+		t.Skip("no XLA plugin: ", strings.SplitN(err.Error(), "\n", 2)[0])
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	defer xla.Close()
+	cfg := tinyConfig()
+	cfg.Quantization = bitnet.Ternary(bitnet.SubLNAll)
+	want, err := newGenerator(t, cfg, randomStore(t, cfg), 1, 2).Generate(context.Background(), prompts[:2], 12)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := NewGenerator(xla.Backend, cfg, randomStore(t, cfg), 1, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	if got, err := g.Generate(context.Background(), prompts[:2], 12); err != nil || !slices.EqualFunc(got, want, slices.Equal) {
+		t.Errorf("%v, want %v (%v)", got, want, err)
 	}
 }
