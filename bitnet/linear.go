@@ -16,6 +16,7 @@ type Linear struct {
 	Out     int     // output width
 	Weights Weights // quantizer of the weights
 	Bias    bool    // add a full-precision bias
+	Frozen  bool    // the scope has what [Linear.Freeze] gives, "frozen" and "scale", instead of "weight": for passes without a gradient
 }
 
 // Apply computes x·Wᵀ (+ bias): x [.., in] gives [.., Out], float32.
@@ -36,14 +37,7 @@ func (l Linear) Apply(scope *model.Scope, x Activations) *Node {
 	dims := x.Values.Shape().Dimensions
 	in := dims[len(dims)-1]
 	rows := graph.Reshape(x.Values, -1, in)
-	w := scope.VariableWithShape("weight", shapes.Make(dtypes.Float32, l.Out, in)).NodeValue(g)
-
-	var y *Node
-	if !ternary {
-		y = matmul.Mul(rows, matmul.Transpose(w))
-	} else {
-		y = l.ternaryProduct(rows, graph.Reshape(x.Scale, -1, 1), w)
-	}
+	y := l.product(rows, x.Scale, scope)
 	if l.Bias {
 		b := scope.VariableWithShape("bias", vector(l.Out)).NodeValue(g)
 		y = graph.Add(y, graph.Reshape(b, 1, l.Out))
@@ -52,16 +46,55 @@ func (l Linear) Apply(scope *model.Scope, x Activations) *Node {
 	return graph.Reshape(y, out...)
 }
 
-// ternaryProduct multiplies codes [n, in] of scale [n, 1] with the quantized w [Out, in].
-func (l Linear) ternaryProduct(codes, scale, w *Node) *Node {
-	wCodes, wScale := QuantizeWeights(w, l.Weights)
+// product multiplies values or codes [n, in], the latter with their scale [.., 1], with the weights of the scope: [n, Out].
+func (l Linear) product(rows, perToken *Node, scope *model.Scope) *Node {
+	matrix, scale := l.operand(scope, rows)
+	y := matmul.Mul(rows, matrix)
+	if perToken == nil {
+		return y
+	}
+	perToken = graph.Reshape(perToken, -1, 1)
+	switch {
+	case scale == nil:
+		return graph.Mul(y, matmul.Repeat(perToken, l.Out))
+	case scale.Shape().Size() == 1: // both scales in one pass over the output
+		return graph.Mul(y, matmul.Repeat(graph.Mul(perToken, scale), l.Out))
+	default:
+		return graph.Mul(y, matmul.Outer(perToken, scale))
+	}
+}
+
+// operand is [Linear.Freeze] of the scope's weight, or what that left.
+func (l Linear) operand(scope *model.Scope, rows *Node) (matrix, scale *Node) {
+	g, in := rows.Graph(), rows.Shape().Dim(-1)
+	if !l.Frozen {
+		return l.Freeze(scope.VariableWithShape("weight", shapes.Make(dtypes.Float32, l.Out, in)).NodeValue(g))
+	}
+	matrix = scope.VariableWithShape("frozen", shapes.Make(dtypes.Float32, in, l.Out)).NodeValue(g)
 	switch l.Weights {
-	case AbsMean: // [1, 1]: both scales in one pass over the output
-		return graph.Mul(matmul.Mul(codes, matmul.Transpose(wCodes)), matmul.Repeat(graph.Mul(scale, wScale), l.Out))
+	case AbsMean:
+		scale = scope.VariableWithShape("scale", shapes.Make(dtypes.Float32, 1, 1)).NodeValue(g)
+	case Channel:
+		scale = scope.VariableWithShape("scale", shapes.Make(dtypes.Float32, 1, l.Out)).NodeValue(g)
+	}
+	return matrix, scale
+}
+
+// Freeze gives what a product needs of a weight [Out, in], which is worth keeping where many products follow before it changes: the
+// right operand [in, Out], quantized, and the scale of its columns, [1, 1] or [1, Out]. Scales that change along a row have to go in
+// before the sum and are part of the operand: then, and in full precision, scale is nil.
+func (l Linear) Freeze(weight *Node) (operand, scale *Node) {
+	if l.Weights == FullPrecision {
+		return matmul.Transpose(weight), nil
+	}
+	codes, scale := QuantizeWeights(weight, l.Weights)
+	switch l.Weights {
+	case AbsMean:
+		return matmul.Transpose(codes), scale
 	case Channel: // [Out, 1]
-		return graph.Mul(matmul.Mul(codes, matmul.Transpose(wCodes)), matmul.Outer(scale, graph.Reshape(wScale, 1, l.Out)))
-	default: // scales change along a row: they have to go in before the sum
-		return graph.Mul(matmul.Mul(codes, matmul.Transpose(graph.Mul(wCodes, wScale))), matmul.Repeat(scale, l.Out))
+		return matmul.Transpose(codes), graph.Reshape(scale, 1, l.Out)
+	default:
+		return matmul.Transpose(graph.Mul(codes, scale)), nil
 	}
 }
 

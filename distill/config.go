@@ -53,6 +53,10 @@ type Task struct {
 	Overlong      data.Overlong `json:"overlong"`       // what becomes of longer prompts: truncate (or truncate-prompt), truncate-left, drop or fail
 	LengthBuckets int           `json:"length_buckets"` // number of lengths that batches are padded to; 0 chooses: few where each is compiled, else many
 	SelectionRows int           `json:"selection_rows"` // training rows set aside to choose the best checkpoint; 0 keeps the last one
+
+	// GenerateRows is how many of the held-out prompts of a generation each model continues in the end, for BLEU and ROUGE; 0 is all. A
+	// token costs a pass over the model's weights.
+	GenerateRows int `json:"generate_rows,omitempty"`
 }
 
 // Corpus is the general text of stage 2.
@@ -165,6 +169,7 @@ func (t Task) validate(f faults) {
 	f.check(slices.Contains(data.Overlongs, t.Overlong), "overlong: %q is not one of %v", t.Overlong, data.Overlongs)
 	f.atLeast("length_buckets", t.LengthBuckets, 0)
 	f.atLeast("selection_rows", t.SelectionRows, 0)
+	f.atLeast("generate_rows", t.GenerateRows, 0)
 }
 
 func (c Corpus) validate(f faults) {

@@ -50,7 +50,11 @@ func (j judge) score(ctx context.Context, e *data.Examples) (float64, error) {
 // verdict is the row's result in words.
 func (r Row) verdict() string {
 	if r.Perplexity > 0 {
-		return fmt.Sprintf("perplexity %.3f of the completions", r.Perplexity)
+		text := fmt.Sprintf("perplexity %.3f of the completions", r.Perplexity)
+		if o := r.Overlap; o != nil {
+			text += fmt.Sprintf(", BLEU %.2f and ROUGE-L %.2f of %d texts", o.BLEU, 100*o.ROUGEL, o.Generated)
+		}
+		return text
 	}
 	return fmt.Sprintf("accuracy %.2f ± %.2f %%", 100*r.Accuracy, 100*r.Stderr)
 }

@@ -21,6 +21,7 @@ const (
 	configFile     = "config.json"
 	metricsFile    = "metrics.jsonl"
 	resultsFile    = "results.json"
+	samplesFile    = "samples.jsonl"
 	trainingFile   = "training.json"
 	lockFile       = ".lock"
 	checkpointsDir = "checkpoints"
@@ -47,6 +48,7 @@ type Options struct {
 //	checkpoints/   of stages that are not done
 //	metrics.jsonl  one object for each logged step
 //	results.json   see Results
+//	samples.jsonl  of a generation: what the models write behind held-out prompts, see Sample
 //	report.html    a page about all of it; written by the command, see package report
 type Run struct {
 	Config Config
@@ -179,6 +181,7 @@ func (r *Run) keepsBasis(cfg Config) error {
 	for _, c := range []*Config{&was, &is} { // what may change
 		c.Preset, c.Backend = "", ""
 		c.FineTune, c.BitNetSFT, c.Stage2, c.Stage3, c.Loss = Training{}, Training{}, Training{}, Training{}, Loss{}
+		c.Task.GenerateRows = 0
 		c.EvalBatchSize, c.LogEvery, c.TernaryEvery, c.CheckpointEvery = 0, 0, 0, 0
 	}
 	if reflect.DeepEqual(was, is) {

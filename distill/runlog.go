@@ -50,7 +50,10 @@ func (l *runLog) printf(format string, args ...any) {
 const progressEvery = 5 * time.Second
 
 // progress returns a function to be told how many batches are done; from time to time it logs that.
-func (l *runLog) progress(what string) func(done, total int) {
+func (l *runLog) progress(what string) func(done, total int) { return l.progressOf(what, "batches") }
+
+// progressOf is progress of something else than batches.
+func (l *runLog) progressOf(what, units string) func(done, total int) {
 	began := time.Now()
 	shown := began
 	return func(done, total int) {
@@ -60,7 +63,7 @@ func (l *runLog) progress(what string) func(done, total int) {
 		}
 		shown = now
 		left := now.Sub(began) * time.Duration(total-done) / time.Duration(done)
-		l.printf("%s: %d of %d batches, %s left", what, done, total, left.Round(time.Second))
+		l.printf("%s: %d of %d %s, %s left", what, done, total, units, left.Round(time.Second))
 	}
 }
 

@@ -20,7 +20,7 @@ const masked = -1e9
 // front of the output projection. Where only the chosen positions go on, it has their rows alone.
 //
 // Query heads that share a key head are stacked into one longer matrix, so that keys and values are never repeated. The
-// softmax is not divided out on [.., length, length]: a column of ones beside the values sums the weights in the same product, and the
+// softmax is not divided out on [.., length, keys]: a column of ones beside the values sums the weights in the same product, and the
 // much smaller result is divided instead.
 func (f *forward) attention(layer int, x *Node) *Node {
 	name := fmt.Sprintf("model.layers.%d.self_attn.", layer)
@@ -46,10 +46,11 @@ func (f *forward) attention(layer int, x *Node) *Node {
 	k = graph.Reshape(graph.TransposeAllAxes(k, 0, 2, 3, 1), n, f.HeadDim, f.length)
 	v = graph.Concatenate([]*Node{v, graph.Ones(f.g, shapes.Make(dtypes.Float32, f.batch, f.length, f.KVHeads, 1))}, -1)
 	v = graph.Reshape(graph.TransposeAllAxes(v, 0, 2, 1, 3), n, f.length, f.HeadDim+1)
+	k, v = f.remember(layer, k, v)
 
-	scores := graph.Add(matmul.Mul(q, k), bias) // [n, group*queries, length]
+	scores := graph.Add(matmul.Mul(q, k), bias) // [n, group*queries, keys]
 	peak := graph.StopGradient(graph.ReduceAndKeep(graph.StopGradient(scores), graph.ReduceMax, -1))
-	peak = graph.Reshape(matmul.Repeat(graph.Reshape(peak, -1, 1), f.length), scores.Shape().Dimensions...)
+	peak = graph.Reshape(matmul.Repeat(graph.Reshape(peak, -1, 1), f.keys), scores.Shape().Dimensions...)
 	summed := matmul.Mul(graph.Exp(graph.Sub(scores, peak)), v)
 	values := graph.Slice(summed, graph.AxisRange(), graph.AxisRange(), graph.AxisRange(0, f.HeadDim))
 	weights := graph.Slice(summed, graph.AxisRange(), graph.AxisRange(), graph.AxisRange(f.HeadDim, f.HeadDim+1))
@@ -78,7 +79,7 @@ func (f *forward) queryScalar() float64 {
 type view struct {
 	window int // tokens it sees, itself included; 0 for all
 	rope   rotary
-	bias   *Node // what is added to the scores, [batch*kvHeads, group*length, length]
+	bias   *Node // what is added to the scores, [batch*kvHeads, group*length, keys]
 }
 
 // viewOf is the view of a layer; those of a kind share it.
@@ -96,28 +97,31 @@ func (f *forward) viewOf(layer int) *view {
 	return v
 }
 
-// hidden is masked at the columns that a row may not see and 0 elsewhere, [batch, length, length]: a row sees real tokens up to
+// hidden is masked at the columns that a row may not see and 0 elsewhere, [batch, length, keys]: a row sees real tokens up to
 // itself, those in its window if there is one, and itself even if it is padding.
 func (f *forward) hidden(window int) *Node {
-	square := shapes.Make(dtypes.Int32, f.batch, f.length, f.length)
-	row, col := graph.Iota(f.g, square, 1), graph.Iota(f.g, square, 2)
+	scores := shapes.Make(dtypes.Int32, f.batch, f.length, f.keys)
+	row, col := graph.Iota(f.g, scores, 1), graph.Iota(f.g, scores, 2)
+	if f.in.Cache != nil {
+		row = graph.BroadcastToDims(graph.Reshape(f.in.Cache.At, 1, 1, 1), f.batch, 1, f.keys)
+	}
 	hidden := graph.GreaterThan(col, row)
-	if window > 0 && window < f.length {
+	if window > 0 && window < f.keys {
 		hidden = graph.LogicalOr(hidden, graph.LessOrEqual(col, graph.AddScalar(row, -window)))
 	}
 	if f.in.Mask != nil {
-		padding := graph.Reshape(graph.Equal(f.in.Mask, graph.ScalarZero(f.g, f.in.Mask.DType())), f.batch, 1, f.length)
-		padding = graph.BroadcastToDims(padding, f.batch, f.length, f.length)
+		padding := graph.Reshape(graph.Equal(f.in.Mask, graph.ScalarZero(f.g, f.in.Mask.DType())), f.batch, 1, f.keys)
+		padding = graph.BroadcastToDims(padding, f.batch, f.length, f.keys)
 		hidden = graph.LogicalOr(hidden, graph.LogicalAnd(padding, graph.NotEqual(col, row)))
 	}
 	return graph.StopGradient(graph.MulScalar(graph.ConvertDType(hidden, dtypes.Float32), masked))
 }
 
-// spread repeats a mask [batch, rows, length] for every head, in the shape of the scores: [batch*kvHeads, group*rows, length].
+// spread repeats a mask [batch, rows, keys] for every head, in the shape of the scores: [batch*kvHeads, group*rows, keys].
 func (f *forward) spread(mask *Node) *Node {
 	rows := mask.Shape().Dimensions[1]
-	perHead := graph.BroadcastToDims(graph.InsertAxes(mask, 1), f.batch, f.Heads, rows, f.length)
-	return graph.Reshape(perHead, f.batch*f.KVHeads, f.Heads/f.KVHeads*rows, f.length)
+	perHead := graph.BroadcastToDims(graph.InsertAxes(mask, 1), f.batch, f.Heads, rows, f.keys)
+	return graph.Reshape(perHead, f.batch*f.KVHeads, f.Heads/f.KVHeads*rows, f.keys)
 }
 
 // scopeOf is the scope of a tensor's Hugging Face name without its last part.

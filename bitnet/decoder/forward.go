@@ -17,9 +17,10 @@ type Node = graph.Node
 
 // Inputs are the token sequences of a batch.
 type Inputs struct {
-	IDs       *Node // [batch, length] int32, any valid id at padding
-	Mask      *Node // [batch, length] int32, 1 at real tokens and 0 at padding; nil when nothing is padded
-	Positions *Node // [batch, length] int32, for the rotary embedding; nil means 0 to length-1, which gives the same logits wherever padding stands
+	IDs       *Node  // [batch, length] int32, any valid id at padding
+	Mask      *Node  // [batch, length] int32, 1 at real tokens and 0 at padding; nil when nothing is padded
+	Positions *Node  // [batch, length] int32, for the rotary embedding; nil means 0 to length-1, which gives the same logits wherever padding stands
+	Cache     *Cache // what the tokens before left; IDs then is [batch, 1], and Mask [batch, capacity]
 }
 
 // Options say what [Forward] computes besides the logits of all positions.
@@ -28,6 +29,8 @@ type Options struct {
 	States       []int    // layers, 0-based, whose queries, keys and values are wanted
 	LinearInputs []string // linears whose input is wanted, such as "model.layers.0.mlp.down_proj"
 	Hidden       bool     // the residual stream between the blocks is wanted
+	Frozen       bool     // the scope's store is one of [Freeze]
+	Keep         int      // capacity of the cache that is wanted for the tokens to come, in tokens with those of Inputs; 0 for none
 }
 
 // State is what attention relations are made of: queries and keys after their norm (if any) and the rotary embedding,
@@ -44,6 +47,7 @@ type Outputs struct {
 	States       map[int]State    // by layer
 	LinearInputs map[string]*Node // by name; after SubLN, before quantization: [batch, length, in]
 	Hidden       []*Node          // embedding output, then the output of each block, the last after the final norm: [batch, length, hidden]
+	Cache        *Cache           // with Options.Keep or Inputs.Cache: keys and values with those of this pass; its At is not set
 }
 
 // Forward builds the decoder's forward pass on the variables of the scope's store, whose paths [Config.Tensors] gives. A
@@ -87,6 +91,7 @@ type forward struct {
 	opts          Options
 	g             *graph.Graph
 	batch, length int
+	keys          int            // columns of the scores: length, or with a cache its capacity
 	views         map[bool]*view // of layers with and without a window
 	pickEarly     bool           // the last block computes only what the chosen positions need
 	wantStates    map[int]bool
@@ -104,6 +109,8 @@ func newForward(scope *model.Scope, cfg Config, in Inputs, opts Options) *forwar
 	if f.length > cfg.MaxPositions {
 		panic(fmt.Errorf("decoder: sequences of %d tokens, the model was made for %d (max_position_embeddings)", f.length, cfg.MaxPositions))
 	}
+	f.keys = f.length
+	f.checkCache()
 	for _, i := range opts.States {
 		if i < 0 || i >= cfg.Layers {
 			panic(fmt.Errorf("decoder: states of layer %d wanted, the model has layers 0 to %d", i, cfg.Layers-1))
@@ -127,21 +134,16 @@ func (f *forward) embed() *Node {
 }
 
 func (f *forward) embedding() *Node {
-	return f.matrix("model.embed_tokens", f.VocabSize, f.HiddenSize)
-}
-
-func (f *forward) matrix(name string, rows, cols int) *Node {
-	return scopeOf(f.root, name).VariableWithShape("weight", shapes.Make(dtypes.Float32, rows, cols)).NodeValue(f.g)
+	return scopeOf(f.root, "model.embed_tokens").VariableWithShape("weight", shapes.Make(dtypes.Float32, f.VocabSize, f.HiddenSize)).NodeValue(f.g)
 }
 
 // head projects x [batch, n, hidden] to the vocabulary in full precision.
 func (f *forward) head(x *Node) *Node {
-	w := f.embedding
-	if !f.TieEmbeddings {
-		w = func() *Node { return f.matrix("lm_head", f.VocabSize, f.HiddenSize) }
+	if !f.TieEmbeddings || f.opts.Frozen {
+		return bitnet.Linear{Out: f.VocabSize, Weights: bitnet.FullPrecision, Frozen: f.opts.Frozen}.Apply(scopeOf(f.root, "lm_head"), bitnet.Activations{Values: x})
 	}
 	dims := x.Shape().Dimensions
-	logits := matmul.Mul(graph.Reshape(x, -1, f.HiddenSize), matmul.Transpose(w()))
+	logits := matmul.Mul(graph.Reshape(x, -1, f.HiddenSize), matmul.Transpose(f.embedding()))
 	return graph.Reshape(logits, dims[0], dims[1], f.VocabSize)
 }
 
@@ -205,7 +207,7 @@ func (f *forward) linears(x *Node, names ...string) []*Node {
 			}
 			shared = &a
 		}
-		ys[i] = bitnet.Linear{Out: f.linearDims(kind)[0], Weights: f.Quantization.Weights, Bias: f.hasBias(kind)}.Apply(scope, *shared)
+		ys[i] = bitnet.Linear{Out: f.linearDims(kind)[0], Weights: f.Quantization.Weights, Bias: f.hasBias(kind), Frozen: f.opts.Frozen}.Apply(scope, *shared)
 	}
 	return ys
 }

@@ -48,6 +48,7 @@ func TestModels(t *testing.T) {
 			prompt, _ := golden.Ints(t, f, "prompt")
 			greedy, _ := golden.Ints(t, f, "greedy")
 			checkGreedy(t, m, prompt, greedy)
+			checkCachedGreedy(t, m, prompt, greedy)
 			bos, hasBOS := m.Tokenizer.BOS()
 			encoded := m.Tokenizer.Encode("The capital of France is")
 			if hasBOS {

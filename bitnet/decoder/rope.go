@@ -88,7 +88,11 @@ func (f *forward) newRotary(theta float64, scaling RopeScaling) rotary {
 		frequencies[i] = float32(scaling.Frequency(1 / math.Pow(theta, float64(2*i)/float64(f.HeadDim))))
 	}
 	positions := f.in.Positions
-	if positions == nil {
+	switch {
+	case positions != nil:
+	case f.in.Cache != nil:
+		positions = f.in.Cache.At
+	default:
 		positions = graph.Iota(f.g, shapes.Make(dtypes.Int32, 1, f.length), 1)
 	}
 	p := graph.ConvertDType(graph.Reshape(positions, -1, f.length, 1), dtypes.Float32)

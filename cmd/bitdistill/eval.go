@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/bitdistill/bitdistill/distill"
 	"github.com/bitdistill/bitdistill/distill/data"
@@ -20,28 +21,35 @@ const (
 
 type evalFlags struct {
 	judgeFlags
-	task             string
+	task, samples    string
 	maxLength, limit int
 }
+
+// defaultSamples is the value of --log-samples without a name.
+const defaultSamples = "samples.jsonl"
 
 // evalReport is what eval writes as JSON.
 type evalReport struct {
 	Task     string  `json:"task"`
-	N        int     `json:"n"`        // examples
-	Accuracy float64 `json:"accuracy"` // 0 to 1
-	Stderr   float64 `json:"stderr"`   // standard error of the accuracy
-	Seconds  float64 `json:"seconds"`  // of computing
+	N        int     `json:"n"`               // examples
+	Limit    int     `json:"limit,omitempty"` // of the rows, where --limit left some out
+	Accuracy float64 `json:"accuracy"`        // 0 to 1
+	Stderr   float64 `json:"stderr"`          // standard error of the accuracy
+	Seconds  float64 `json:"seconds"`         // of computing
 	Engine   string  `json:"engine"`
 	Backend  string  `json:"backend"`
 }
 
 // completionsReport is what eval writes as JSON of a task that generates text.
 type completionsReport struct {
-	Task string `json:"task"`
-	N    int    `json:"n"` // examples
+	Task  string `json:"task"`
+	N     int    `json:"n"`               // examples
+	Limit int    `json:"limit,omitempty"` // of the rows, where --limit left some out
 	eval.Perplexity
-	Engine  string `json:"engine"`
-	Backend string `json:"backend"`
+	distill.Overlap
+	GenerationSeconds float64 `json:"generation_seconds"`
+	Engine            string  `json:"engine"`
+	Backend           string  `json:"backend"`
 }
 
 func (c *cli) evalCommand() *cobra.Command {
@@ -52,7 +60,9 @@ func (c *cli) evalCommand() *cobra.Command {
 		Long: `eval classifies held-out data with a model and reports its accuracy with the standard
 error. A label's score is the log-probability of its whole answer behind the prompt.
 Of a task that generates text it reports the perplexity of the completions, each token
-given those before it.
+given those before it, and BLEU and ROUGE of what the model writes behind the prompts:
+the most likely token each time, up to its end token or the task's max_completion. On a
+CPU that is slow: a token costs a pass over all weights. Try --limit first.
 
 --model is the folder of a model, a run folder, which means its student, or the folder
 of another stage in it. Task, data and length are those of its run where they are not
@@ -60,8 +70,14 @@ given, and a task that is called like the run's is the run's: with its answers.`
 		Example: `  bitdistill eval --model bitdistill-run
   bitdistill eval --model bitdistill-run/bitnet-sft --json
   bitdistill eval --model RUN/student --task sst2 --data dev.tsv --json
-  bitdistill eval --model embedded-teacher --limit 1000`,
-		Args: noArguments,
+  bitdistill eval --model embedded-teacher --limit 1000
+  bitdistill eval --model RUN --task cnndm --data test.jsonl --limit 20 --log-samples written.jsonl`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 && f.samples == defaultSamples { // --log-samples FILE: pflag takes a value that may be left out behind = alone
+				f.samples, args = args[0], nil
+			}
+			return noArguments(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.eval(cmd.Context(), f) },
 	}
 	f.register(cmd)
@@ -71,12 +87,17 @@ given, and a task that is called like the run's is the run's: with its answers.`
 	flags.IntVar(&f.batchSize, "batch-size", 0, fmt.Sprintf("sequences computed at once (default: the run's, or %d)", defaultEvalRows))
 	flags.IntVar(&f.maxLength, "max-length", 0, fmt.Sprintf("tokens of prompt and answer; longer prompts are cut (default: the run's, or %d)", defaultMaxLength))
 	flags.IntVar(&f.limit, "limit", 0, "only the first `N` rows")
+	flags.StringVar(&f.samples, "log-samples", "", "write a line of JSON for each row to `FILE`: prompt, target, and what the model makes of it")
+	flags.Lookup("log-samples").NoOptDefVal = defaultSamples
 	return cmd
 }
 
 func (c *cli) eval(ctx context.Context, f *evalFlags) error {
 	if f.limit < 0 {
 		return inputf("--limit: %d, want a positive number", f.limit)
+	}
+	if err := f.checkSamples(); err != nil {
+		return err
 	}
 	m, choice, err := f.open()
 	if err != nil {
@@ -104,33 +125,74 @@ func (c *cli) eval(ctx context.Context, f *evalFlags) error {
 	if err != nil {
 		return err
 	}
-	if f.json {
-		return c.writeJSON(evalReport{examples.Task.Name, a.N, a.Accuracy, a.Stderr, a.Seconds, f.engine, choice.Name}, "")
+	if err := f.logLabels(m.Tokenizer, examples, a); err != nil {
+		return err
 	}
-	_, err = fmt.Fprintf(c.out, "%s: accuracy %.2f ± %.2f %% of %d examples, in %.1f s on backend %s\n",
-		examples.Task.Name, 100*a.Accuracy, 100*a.Stderr, a.N, a.Seconds, choice.Name)
+	if f.json {
+		return c.writeJSON(evalReport{examples.Task.Name, a.N, f.limit, a.Accuracy, a.Stderr, a.Seconds, f.engine, choice.Name}, "")
+	}
+	_, err = fmt.Fprintf(c.out, "%s: accuracy %.2f ± %.2f %% of %s, in %.1f s on backend %s\n",
+		examples.Task.Name, 100*a.Accuracy, 100*a.Stderr, f.counted(a.N, "examples"), a.Seconds, choice.Name)
 	return err
 }
 
-// evalCompletions measures the perplexity of the completions of a generation.
+// evalCompletions measures the perplexity of the completions of a generation, and compares what the model writes with them.
 func (c *cli) evalCompletions(ctx context.Context, f *evalFlags, m *distill.Subject, choice *backend.Choice, examples *data.Examples) error {
 	judge, err := eval.NewCompletions(choice.Backend, m.Config, m.Store, f.batchSize)
 	if err != nil {
 		return err
 	}
-	update, done := c.progress("eval")
+	update, done := c.progress("perplexity")
 	judge.Progress = update
 	p, err := judge.Perplexity(ctx, examples)
 	done()
 	if err != nil {
 		return err
 	}
-	if f.json {
-		return c.writeJSON(completionsReport{examples.Task.Name, examples.Len(), p, f.engine, choice.Name}, "")
+	end, ok := m.Tokenizer.EOS()
+	if !ok {
+		return inputf("--model %s: the tokenizer names no end-of-text token", f.model)
 	}
-	_, err = fmt.Fprintf(c.out, "%s: perplexity %.3f of %d tokens in %d completions, in %.1f s on backend %s\n",
-		examples.Task.Name, p.Perplexity, p.Tokens, examples.Len(), p.Seconds, choice.Name)
+	generator, err := eval.NewGenerator(choice.Backend, m.Config, m.Store, end, f.batchSize)
+	if err != nil {
+		return err
+	}
+	defer generator.Close()
+	generator.Progress, done = c.progress("greedy decoding")
+	written, err := generator.Complete(ctx, examples, 0, m.Tokenizer.Decode)
+	done()
+	if err != nil {
+		return err
+	}
+	if err := f.logTexts(m.Tokenizer, examples, written); err != nil {
+		return err
+	}
+	return c.writeCompletions(f, examples, p, written, choice.Name)
+}
+
+// writeCompletions reports on a generation.
+func (c *cli) writeCompletions(f *evalFlags, e *data.Examples, p eval.Perplexity, written eval.Generations, backend string) error {
+	o := distill.NewOverlap(written)
+	if f.json {
+		return c.writeJSON(completionsReport{e.Task.Name, e.Len(), f.limit, p, *o, written.Seconds, f.engine, backend}, "")
+	}
+	var scores strings.Builder
+	for i, score := range o.Cells() {
+		fmt.Fprintf(&scores, "%s %s, ", distill.OverlapColumns[i], score)
+	}
+	_, err := fmt.Fprintf(c.out, "%s: perplexity %.3f of %d tokens in %s, in %.1f s on backend %s\n%s: %s%d of %d texts ended by the model, %d tokens in %.1f s\n",
+		e.Task.Name, p.Perplexity, p.Tokens, f.counted(e.Len(), "completions"), p.Seconds, backend,
+		e.Task.Name, scores.String(), o.Ended, o.Generated, written.Tokens, written.Seconds)
 	return err
+}
+
+// counted says how many were measured, and that they are not all.
+func (f *evalFlags) counted(n int, what string) string {
+	text := fmt.Sprintf("%d %s", n, what)
+	if f.limit > 0 {
+		text += fmt.Sprintf(" (--limit: the first %d rows)", f.limit)
+	}
+	return text
 }
 
 // examples reads the task's data. What the flags leave open comes from the model's run.
@@ -156,7 +218,9 @@ func (f *evalFlags) examples(ctx context.Context, m *distill.Subject) (*data.Exa
 	if err != nil {
 		return nil, wrongInput{err}
 	}
-	if f.limit > 0 && f.limit < len(table.Rows) {
+	if f.limit >= len(table.Rows) {
+		f.limit = 0 // leaves none out
+	} else if f.limit > 0 {
 		table.Rows = table.Rows[:f.limit]
 	}
 	examples, err := task.Tokenize(ctx, table, m.Tokenizer, data.TokenizeOptions{MaxLength: length, Overlong: overlong})

@@ -131,6 +131,7 @@ func TestBadUsage(t *testing.T) {
 		{"perplexity --model embedded", []string{"--data"}},
 		{"perplexity --model embedded --data nosuch.txt", []string{"nosuch.txt"}},
 		{"perplexity --model embedded --data embedded --length 600", []string{"--length", "512"}},
+		{"perplexity --model embedded --data embedded --length 64 --stride 65", []string{"--stride", "64"}},
 		{"doctor --verbose", []string{"--verbose"}},
 		{"version 2", []string{"2"}},
 		{"completion tcsh", []string{"tcsh"}},

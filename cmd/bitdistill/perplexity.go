@@ -13,6 +13,7 @@ import (
 type perplexityFlags struct {
 	judgeFlags
 	length    int
+	stride    int
 	maxTokens int64
 }
 
@@ -21,6 +22,7 @@ type perplexityReport struct {
 	Perplexity float64 `json:"perplexity"`
 	NLL        float64 `json:"nll"`    // nats a token
 	Tokens     int     `json:"tokens"` // predictions
+	Stride     int     `json:"stride,omitempty"`
 }
 
 func (c *cli) perplexityCommand() *cobra.Command {
@@ -30,9 +32,14 @@ func (c *cli) perplexityCommand() *cobra.Command {
 		Short: "Measure how well a model predicts a text",
 		Long: `perplexity tokenizes a text once as a whole, with the token that the model puts in
 front, and cuts it into windows that do not overlap; an incomplete last one is dropped.
-Every token of a window but its first is predicted, and the mean is over all of them.`,
+Every token of a window but its first is predicted, and the mean is over all of them.
+
+With --stride N, windows begin N tokens apart and overlap: each token of the text is
+predicted once, by the first window that holds it, so that at least the length less N
+tokens stand in front of it, but at the text's beginning. The last window may be shorter.`,
 		Example: `  bitdistill perplexity --model embedded --data tinystories.txt.gz --length 256 --max-tokens 2048
-  bitdistill perplexity --model RUN --data wiki.test.raw --json`,
+  bitdistill perplexity --model RUN --data wiki.test.raw --json
+  bitdistill perplexity --model RUN --data wiki.test.raw --length 1024 --stride 512`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.perplexity(cmd.Context(), f) },
 	}
@@ -40,6 +47,7 @@ Every token of a window but its first is predicted, and the mean is over all of 
 	flags := cmd.Flags()
 	flags.StringVar(&f.data, "data", "", "text `FILE`, also .gz, or embedded")
 	flags.IntVar(&f.length, "length", 512, "tokens of a window")
+	flags.IntVar(&f.stride, "stride", 0, "tokens from one window to the next, so that windows overlap (default: they do not)")
 	flags.Int64Var(&f.maxTokens, "max-tokens", 0, "only the first `N` tokens of the text")
 	flags.IntVar(&f.batchSize, "batch-size", 16, "windows computed at once; fewer where their logits would take too much memory")
 	return cmd
@@ -62,8 +70,11 @@ func (c *cli) perplexity(ctx context.Context, f *perplexityFlags) error {
 	if err := fits(m, "--length", f.length); err != nil {
 		return err
 	}
+	if f.stride < 0 || f.stride > f.length {
+		return inputf("--stride: %d tokens, want 1 to %d, the length of a window", f.stride, f.length)
+	}
 	text, err := data.ReadCorpus(ctx, []data.File{distill.OpenText(f.data)}, m.Tokenizer,
-		data.CorpusOptions{Length: f.length, MaxTokens: f.maxTokens, Whole: true})
+		data.CorpusOptions{Length: f.length, Stride: f.stride, MaxTokens: f.maxTokens, Whole: true})
 	if err != nil {
 		return readFault(ctx, err)
 	}
@@ -79,7 +90,7 @@ func (c *cli) perplexity(ctx context.Context, f *perplexityFlags) error {
 		return err
 	}
 	if f.json {
-		return c.writeJSON(perplexityReport{p.Perplexity, p.NLL, p.Tokens}, "")
+		return c.writeJSON(perplexityReport{p.Perplexity, p.NLL, p.Tokens, f.stride}, "")
 	}
 	_, err = fmt.Fprintf(c.out, "perplexity %.4f (%.6f nats a token) of %d tokens, in %.1f s on backend %s\n", p.Perplexity, p.NLL, p.Tokens, p.Seconds, choice.Name)
 	return err

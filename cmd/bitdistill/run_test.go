@@ -241,6 +241,13 @@ func TestPerplexityContract(t *testing.T) {
 	if math.Abs(got[0].NLL-got[1].NLL) > 1e-5 {
 		t.Errorf("batches of 1 and 3: %+v", got)
 	}
+	var strided perplexityReport
+	r := call(t, "perplexity", "--model", "embedded", "--data", data, "--length", "64", "--stride", "20", "--max-tokens", "330", "--backend", "go", "--json")
+	r.want(t, exitDone)
+	r.decode(t, &strided)
+	if strided.Tokens != 329 || strided.Stride != 20 || strided.NLL >= got[0].NLL {
+		t.Errorf("with a stride %+v, without %+v: every token should be predicted, from more context", strided, got[0])
+	}
 }
 
 // checkFields compares the names and the order of the fields of a line of JSON.

@@ -19,6 +19,7 @@ type CorpusOptions struct {
 	Whole bool
 
 	Packing  Packing            // "" is Concat
+	Stride   int                // tokens from one window to the next; 0 is Length. Below it windows overlap, for perplexity: see [Windows]
 	Progress func(tokens int64) // tokens so far; may be nil
 }
 
@@ -34,7 +35,7 @@ const (
 	Documents Packing = "documents"
 )
 
-// Corpus is the token ids of texts, packed into windows of up to Length tokens that do not overlap.
+// Corpus is the token ids of texts, packed into windows of up to Length tokens that do not overlap, unless a stride was given.
 type Corpus struct {
 	Length int
 	Counts CorpusCounts
@@ -43,6 +44,8 @@ type Corpus struct {
 	first  int64  // of the tokens, where windows lie end to end
 	spans  []span // else where each window lies
 	pad    int32
+
+	overlaps bool // spans do
 }
 
 // tokenReader is a run of token ids, wherever it lies.
@@ -115,6 +118,10 @@ func OpenCorpus(ctx context.Context, inputs []CorpusInput, tok Tokenizer, o Corp
 		return nil, fmt.Errorf("length: %d, a window has at least 2 tokens", o.Length)
 	case o.MaxTokens < 0:
 		return nil, fmt.Errorf("tokens: %d is negative", o.MaxTokens)
+	case o.Stride < 0 || o.Stride > o.Length:
+		return nil, fmt.Errorf("stride: %d, want 1 to %d, the length of a window", o.Stride, o.Length)
+	case o.Stride > 0 && o.Packing == Documents:
+		return nil, fmt.Errorf("stride: windows of whole documents do not overlap")
 	case o.Packing != "" && o.Packing != Concat && o.Packing != Documents:
 		return nil, fmt.Errorf("packing: %q is not one of %s, %s", o.Packing, Concat, Documents)
 	}
@@ -137,7 +144,7 @@ func OpenCorpus(ctx context.Context, inputs []CorpusInput, tok Tokenizer, o Corp
 	if len(all) == 1 {
 		c.tokens = all[0]
 	}
-	return c, c.pack(o.Packing)
+	return c, c.pack(o)
 }
 
 // corpusWriter gathers documents into blocks and appends their ids.
@@ -239,19 +246,41 @@ func (c CorpusCounts) plus(o CorpusCounts) CorpusCounts {
 }
 
 // pack cuts the tokens into windows and counts them.
-func (c *Corpus) pack(packing Packing) error {
-	if packing == Documents {
+func (c *Corpus) pack(o CorpusOptions) error {
+	switch {
+	case o.Packing == Documents:
 		if err := c.packDocuments(); err != nil {
 			return err
 		}
 		c.Counts.Windows = len(c.spans)
-	} else {
+	case o.Stride > 0:
+		c.packStrided(int64(o.Stride))
+		c.Counts.Windows = len(c.spans)
+	default:
 		c.Counts.Windows, c.Counts.Leftover = int(c.Counts.Tokens/int64(c.Length)), int(c.Counts.Tokens%int64(c.Length))
 	}
 	if c.Counts.Windows == 0 {
 		return fmt.Errorf("corpus: %d tokens do not fill one window of %d; add text or lower the length (%v)", c.Counts.Tokens, c.Length, c.Counts)
 	}
 	return nil
+}
+
+// packStrided finds windows that begin a stride apart, up to the one that reaches the end of the text.
+func (c *Corpus) packStrided(stride int64) {
+	c.overlaps = true
+	for at, end := int64(0), int64(0); end < c.Counts.Tokens; at += stride {
+		end = min(at+int64(c.Length), c.Counts.Tokens)
+		c.spans = append(c.spans, span{at, int32(end - at)})
+	}
+}
+
+// seen is the number of tokens of window i that the one before it holds too.
+func (c *Corpus) seen(i int) int {
+	if !c.overlaps || i == 0 {
+		return 0
+	}
+	before := c.spans[i-1]
+	return int(before.at + int64(before.n) - c.spans[i].at)
 }
 
 // packDocuments finds the windows of the packing Documents. A window is a stretch of the corpus, so each takes 16 bytes.

@@ -93,7 +93,7 @@ func (v *Evaluation) Batch(i int) *EvalBatch {
 }
 
 // Windows is a corpus in order: consecutive windows, each once, for perplexity. The last batch is filled up with
-// rows that have no labels.
+// rows that have no labels. Where windows overlap, a token has a label in the first that holds it, so that each is predicted once.
 type Windows struct {
 	corpus *Corpus
 	rows   int
@@ -122,6 +122,9 @@ func (w *Windows) Batch(i int) *Batch {
 				return b
 			}
 			b.set(row, nil, ids)
+			for i := range w.corpus.seen(first + row) {
+				b.Labels[row*b.Length+i] = NoLabel
+			}
 		} else {
 			b.Mask[row*b.Length] = 1
 		}

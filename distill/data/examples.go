@@ -238,6 +238,14 @@ func (e *Examples) Answer(i int) []int32 {
 // evaluation have it.
 func (e *Examples) Reference(i int) string { return e.references[i] }
 
+// MaxCompletion is the number of tokens that are kept for a completion, its end token counted; 0 for a classification.
+func (e *Examples) MaxCompletion() int {
+	if !e.Task.Generates() {
+		return 0
+	}
+	return e.Task.maxCompletion(e.limit)
+}
+
 // listAt is list i of those that stand end to end.
 func listAt(ids []int32, ends []int, i int) []int32 {
 	start := 0

@@ -59,7 +59,7 @@ func numbered(t *testing.T, number, windows int) *Corpus {
 		m.ids = append(m.ids, int32(number), int32(i), 0)
 	}
 	c := &Corpus{Length: 3, Counts: CorpusCounts{Tokens: m.size()}, tokens: m}
-	check(t, c.pack(Concat))
+	check(t, c.pack(CorpusOptions{}))
 	return c
 }
 

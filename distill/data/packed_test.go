@@ -43,7 +43,7 @@ func (c counter) sum(to io.Writer, first, end int64) error {
 func counted(t *testing.T, n int64, length int) *Corpus {
 	t.Helper()
 	c := &Corpus{Length: length, Counts: CorpusCounts{Tokens: n}, tokens: counter{n}}
-	check(t, c.pack(Concat))
+	check(t, c.pack(CorpusOptions{}))
 	return c
 }
 

@@ -78,14 +78,27 @@ func newReader(t testing.TB, cfg decoder.Config, store *model.Store) *reader {
 	return &reader{exec}
 }
 
-// next is, for every position but the last, the log-probability of the token that follows.
-func (r *reader) next(t testing.TB, ids []int32) []float64 {
+// logits of every position, end to end.
+func (r *reader) logits(t testing.TB, ids []int32) []float32 {
 	t.Helper()
 	out, err := r.exec.Call1([][]int32{ids})
 	if err != nil {
 		t.Fatal(err)
 	}
-	logits := tensors.MustCopyFlatData[float32](out)
+	return tensors.MustCopyFlatData[float32](out)
+}
+
+// last are the logits of the last position.
+func (r *reader) last(t testing.TB, ids []int32) []float32 {
+	t.Helper()
+	logits := r.logits(t, ids)
+	return logits[len(logits)-len(logits)/len(ids):]
+}
+
+// next is, for every position but the last, the log-probability of the token that follows.
+func (r *reader) next(t testing.TB, ids []int32) []float64 {
+	t.Helper()
+	logits := r.logits(t, ids)
 	vocabulary := len(logits) / len(ids)
 	all := make([]float64, len(ids)-1)
 	for i := range all {

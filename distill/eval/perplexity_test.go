@@ -54,6 +54,60 @@ func TestPerplexity(t *testing.T) {
 	}
 }
 
+// With a stride, every token but the text's first is predicted once, from the window that reaches furthest back among those
+// that begin a multiple of the stride into the text: the sliding window that the documentation of transformers describes.
+func TestStride(t *testing.T) {
+	cfg := tinyConfig()
+	store := randomStore(t, cfg)
+	plain := newReader(t, cfg, store)
+	text := data.InMemory("text.txt", []byte(strings.Repeat("the quick brown fox jumps over it ", 2)))
+	l, err := NewLanguageModel(goBackend(t), cfg, store, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	perplexity := func(length, stride int) (Perplexity, error) {
+		corpus, err := data.ReadCorpus(context.Background(), []data.File{text}, letters{}, data.CorpusOptions{Length: length, Stride: stride, Whole: true})
+		if err != nil {
+			return Perplexity{}, err
+		}
+		return l.Perplexity(context.Background(), corpus)
+	}
+	whole, err := data.ReadCorpus(context.Background(), []data.File{text}, letters{}, data.CorpusOptions{Length: 69, Whole: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, err := whole.Window(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range [][2]int{{12, 5}, {12, 1}, {12, 12}, {40, 7}, {40, 29}, {48, 30}} {
+		length, stride := c[0], c[1]
+		nll, tokens := 0.0, 0
+		for begin, last := 0, 0; last < len(ids); begin += stride {
+			end := min(begin+length, len(ids))
+			for i, p := range plain.next(t, ids[begin:end]) {
+				if begin+i+1 >= last { // predicts token begin+i+1
+					nll -= p
+					tokens++
+				}
+			}
+			last = end
+		}
+		got, err := perplexity(length, stride)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Tokens != tokens || math.Abs(got.NLL-nll/float64(tokens)) > 1e-5 || stride < length && tokens != len(ids)-1 {
+			t.Errorf("length %d, stride %d: %+v, want NLL %g of %d tokens", length, stride, got, nll/float64(tokens), tokens)
+		}
+	}
+	for _, stride := range []int{-1, 13} {
+		if _, err := perplexity(12, stride); err == nil || !strings.Contains(err.Error(), "stride") {
+			t.Errorf("stride %d: got %v", stride, err)
+		}
+	}
+}
+
 // numbers takes a text of token ids, so that a corpus can be made of given ids.
 type numbers struct{ letters }
 

@@ -37,19 +37,30 @@ func distinct(runs []*Run) []string {
 	return names
 }
 
+// results are rows of a table.
+type results struct {
+	header []string
+	rows   [][]string
+}
+
 func (b *builder) compareResults(runs []*Run, names []string) {
 	b.section("results", "Results")
-	var rows, perplexities [][]string
+	var perplexities [][]string
+	var accurate, generated results // classifications and generations have other columns
 	byModel := map[string][]plots.Bar{}
-	var models, header []string
+	var models []string
 	for i, r := range runs {
 		if r.Results == nil {
 			b.text("%s: %s.", names[i], r.state())
 		} else {
-			header = r.resultHeader()
+			table := &accurate
+			if r.generation() {
+				table = &generated
+			}
+			table.header = r.resultHeader()
 			for k, cells := range r.resultRows() {
 				row := r.Results.Rows[k]
-				rows = append(rows, append([]string{names[i]}, cells...))
+				table.rows = append(table.rows, append([]string{names[i]}, cells...))
 				if row.Perplexity > 0 {
 					continue // is in the table
 				}
@@ -63,8 +74,10 @@ func (b *builder) compareResults(runs []*Run, names []string) {
 			perplexities = append(perplexities, []string{names[i], number(s.PerplexityBefore), number(s.PerplexityAfter)})
 		}
 	}
-	if len(rows) > 0 {
-		b.table("On held-out data", append([]string{"run"}, header...), rows)
+	for _, table := range []results{accurate, generated} {
+		if len(table.rows) > 0 {
+			b.table("On held-out data", append([]string{"run"}, table.header...), table.rows)
+		}
 	}
 	if len(perplexities) > 0 {
 		b.table("Stage 2: perplexity on text set aside", []string{"run", "before", "after"}, perplexities)

@@ -30,6 +30,7 @@ type findings struct {
 	unread      string         // why they cannot be
 	texts       []string       // their prompts
 	judged      []judged
+	written     []distill.Sample         // of a generation, instead of judged
 	layer       int                      // the distilled one, counted from 0
 	sample      int                      // the example that the taps see
 	states      map[string][3][]float32  // Q, K and V of the distilled layer, by folder; each [tokens, width]
@@ -47,6 +48,10 @@ type relationSizes struct{ q, kv int } // widths
 // examine opens the models that are there, one at a time, on the pure-Go backend: it is on every machine, and compiles nothing.
 func (r *Run) examine(ctx context.Context) (*findings, error) {
 	f := &findings{states: map[string][3][]float32{}, relations: map[string]relationSizes{}}
+	var err error
+	if f.written, err = distill.ReadSamples(r.Dir, shownRows); err != nil {
+		return nil, err
+	}
 	subjects := r.subjects()
 	if len(subjects) == 0 {
 		return f, nil
@@ -124,7 +129,7 @@ func (x *examination) all(ctx context.Context) error {
 			return err
 		}
 	}
-	if x.subject.name == "" {
+	if x.subject.name == "" || x.found.examples.Task.Generates() {
 		return nil
 	}
 	judge, err := eval.NewClassifier(x.backend, x.model.Config, x.model.Store, judgedRows)
@@ -196,9 +201,6 @@ func (x *examination) readExamples(ctx context.Context) error {
 		task, err := distill.OpenTask(cfg.Name)
 		if err != nil {
 			return nil, err
-		}
-		if task.Generates() {
-			return nil, fmt.Errorf("task %s generates text, which is not shown row by row", task.Name)
 		}
 		table, err := task.Read(distill.OpenHeldOut(cfg.Dev))
 		if err != nil {

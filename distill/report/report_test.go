@@ -208,6 +208,52 @@ func infect(t *testing.T, dir, label string) {
 	check(t, os.WriteFile(path, []byte(text), 0o666))
 }
 
+// What a generation's models wrote stands in the table of samples as text, and beside a classification it has a table of its own.
+func TestWritten(t *testing.T) {
+	accurate, dir := run(t), run(t)
+	edit(t, filepath.Join(dir, "results.json"), func(r map[string]any) {
+		for i, row := range r["rows"].([]any) {
+			o := row.(map[string]any)
+			o["perplexity"], o["n"] = 4.5, 18
+			if i < 2 { // the third is of a version without
+				o["bleu"], o["rouge1"], o["rouge2"], o["rougeL"], o["rougeLsum"], o["generated"] = 12.345, 0.5, 0.25, 0.125, 0.0625, 7
+			}
+		}
+	})
+	var lines []byte
+	for i := range shownRows + 1 {
+		raw, err := json.Marshal(distill.Sample{Line: i + 1, Prompt: hostile[1], Reference: "it & all", Outputs: map[string]string{distill.FullLabel: hostile[4], distill.StudentLabel: "a"}})
+		check(t, err)
+		lines = append(append(lines, raw...), '\n')
+	}
+	check(t, os.WriteFile(filepath.Join(dir, "samples.jsonl"), lines, 0o666))
+	root, page := pageOfRun(t, dir)
+	if got := rowOf(t, root, "4"); !slices.Equal(got, []string{"4", hostile[1], "it & all", hostile[4], "a"}) || strings.Contains(page, "<b>") {
+		t.Errorf("sample %q", got)
+	}
+	for _, r := range rows(root) {
+		if r[0] == "5" {
+			t.Errorf("more than %d samples: %q", shownRows, r)
+		}
+	}
+	if got := rowOf(t, root, distill.FullLabel); !slices.Equal(got[1:7], []string{"4.500", "12.35", "50.00", "25.00", "12.50", "6.25"}) {
+		t.Errorf("results %q", got)
+	}
+	if got := rowOf(t, root, distill.StudentLabel); !slices.Equal(got[1:4], []string{"4.500", "–", "–"}) || !strings.Contains(page, "behind 7 of the prompts") {
+		t.Errorf("results %q", got)
+	}
+	both, _ := pageOfRun(t, accurate, dir)
+	widths := map[int]int{}
+	for _, r := range rows(both) {
+		if len(r) > 1 && r[1] == distill.FullLabel {
+			widths[len(r)]++
+		}
+	}
+	if widths[7] != 1 || widths[12] != 1 {
+		t.Errorf("rows of %s by their number of cells: %v, want one of 7 and one of 12", distill.FullLabel, widths)
+	}
+}
+
 // A run that has not come far gives a page of what there is.
 func TestUnfinishedRuns(t *testing.T) {
 	for _, c := range []struct {
@@ -283,6 +329,7 @@ func TestDamagedRuns(t *testing.T) {
 		"half a student":     {truncate("student/model.safetensors"), "student/model.safetensors"},
 		"half a teacher":     {truncate("teacher/model.safetensors"), "teacher/model.safetensors"},
 		"student unwhole":    {remove("student/manifest.json"), "student"},
+		"half the samples":   {content("samples.jsonl", "{\"line\":1}\n{\"line\":2,"), "samples.jsonl: sample 2"},
 		"no stage 2 summary": {remove("stage2/training.json"), "stage2/training.json"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -33,11 +33,11 @@ func (r *Run) state() string {
 
 // resultHeader names the columns of resultRows.
 func (r *Run) resultHeader() []string {
-	measure := "accuracy, %"
+	measures := []string{"accuracy, %"}
 	if r.generation() {
-		measure = "perplexity"
+		measures = append([]string{"perplexity"}, distill.OverlapColumns...)
 	}
-	return []string{"model", measure, "linears", "whole model", "training, tokens/s", "training, s"}
+	return slices.Concat([]string{"model"}, measures, []string{"linears", "whole model", "training, tokens/s", "training, s"})
 }
 
 // generation reports whether the results are those of a task that generates text.
@@ -58,16 +58,25 @@ func (r *Run) resultRows() [][]string {
 		}
 	}
 	for _, row := range r.Results.Rows {
-		result := fmt.Sprintf("%.2f ± %.2f", 100*row.Accuracy, 100*row.Stderr)
+		result := []string{fmt.Sprintf("%.2f ± %.2f", 100*row.Accuracy, 100*row.Stderr)}
 		if row.Perplexity > 0 {
-			result = fmt.Sprintf("%.3f", row.Perplexity)
+			result = append([]string{fmt.Sprintf("%.3f", row.Perplexity)}, row.Overlap.Cells()...)
 		}
-		rows = append(rows, []string{
-			row.Name, result, sizeWithRatio(row.LinearBytes, full.LinearBytes),
+		rows = append(rows, slices.Concat([]string{row.Name}, result, []string{
+			sizeWithRatio(row.LinearBytes, full.LinearBytes),
 			sizeWithRatio(row.ModelBytes, full.ModelBytes), fmt.Sprintf("%.0f", row.TrainTokensPer), fmt.Sprintf("%.0f", row.Seconds),
-		})
+		}))
 	}
 	return rows
+}
+
+// compared tells what BLEU and ROUGE were measured on.
+func (r *Run) compared() string {
+	o := r.Results.Rows[0].Overlap
+	if o == nil {
+		return "The results are of a version that did not generate text."
+	}
+	return fmt.Sprintf("BLEU and ROUGE (F measures) from 0 to 100, of what the models write greedily behind %d of the prompts.", o.Generated)
 }
 
 // heldOut tells what the accuracies were measured on.
@@ -93,7 +102,7 @@ func (b *builder) results(r *Run) {
 		b.table(r.heldOut(), r.resultHeader(), r.resultRows())
 		measured := "Accuracy with its standard error."
 		if r.generation() {
-			measured = "Perplexity of the completions, each token given those before it."
+			measured = "Perplexity of the completions, each token given those before it. " + r.compared()
 		}
 		b.text("%s Sizes at 2 bits a ternary weight and 4 bytes a scale, all else at 16 bits; in brackets, compared with the full-precision model. Seconds of BitDistill are those of stages 2 and 3.", measured)
 	}

@@ -17,6 +17,9 @@ func (b *builder) samples(f *findings) {
 	case f.unread != "":
 		b.text("Held-out rows, activations and relations are not shown, since the data cannot be read: %s", f.unread)
 		return
+	case len(f.written) > 0:
+		b.written(f.written)
+		return
 	case f.examples == nil || len(f.judged) == 0:
 		return
 	}
@@ -35,6 +38,27 @@ func (b *builder) samples(f *findings) {
 		b.prose(fmt.Sprintf("%s (%d of the first %d held-out rows)", kind.title, len(kind.rows), f.examples.Len()), header, rows)
 	}
 	b.text("Of each model its answer, ✓ right or ✗ wrong, and the log-probabilities of all answers behind the prompt.")
+}
+
+// written shows what the models write behind the first held-out prompts.
+func (b *builder) written(samples []distill.Sample) {
+	header := []string{"line", "prompt", "reference"}
+	var names []string
+	for _, name := range []string{distill.FullLabel, distill.BitNetLabel, distill.StudentLabel} {
+		if _, ok := samples[0].Outputs[name]; ok {
+			names = append(names, name)
+		}
+	}
+	var rows [][]string
+	for _, s := range samples {
+		row := []string{fmt.Sprint(s.Line), s.Prompt, s.Reference}
+		for _, name := range names {
+			row = append(row, s.Outputs[name])
+		}
+		rows = append(rows, row)
+	}
+	b.prose("What the models write, greedily, behind held-out prompts", append(header, names...), rows)
+	b.text("The first rows of samples.jsonl in the run folder.")
 }
 
 type kind struct {

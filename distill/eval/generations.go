@@ -1,0 +1,63 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/bitdistill/bitdistill/distill/data"
+	"github.com/bitdistill/bitdistill/distill/eval/overlap"
+)
+
+// Generations are what a model wrote behind the prompts of a generation task, and how it agrees with the references.
+type Generations struct {
+	BLEU    overlap.BLEU  `json:"bleu"`
+	ROUGE   overlap.ROUGE `json:"rouge"`
+	N       int           `json:"n"`       // texts
+	Ended   int           `json:"ended"`   // texts that the model ended; the others were cut
+	Tokens  int           `json:"tokens"`  // written, without end tokens
+	Seconds float64       `json:"seconds"` // wall time
+
+	Texts []string `json:"-"` // without white space around them, in the order of the examples
+}
+
+// Complete writes behind the prompts of the first rows examples, or of all where rows is 0, up to as many tokens as the task keeps
+// for a completion, and compares the texts with the references. decode turns tokens into text without special tokens. It stops with
+// the context's error when that ends.
+func (g *Generator) Complete(ctx context.Context, e *data.Examples, rows int, decode func(ids []int32) string) (Generations, error) {
+	began := time.Now()
+	if !e.Task.Generates() {
+		return Generations{}, fmt.Errorf("task %s: is a classification; there is no text to generate", e.Task.Name)
+	}
+	r := Generations{N: e.Len()}
+	if rows > 0 {
+		r.N = min(r.N, rows)
+	}
+	prompts := make([][]int32, r.N)
+	for i := range prompts {
+		prompts[i] = e.Prompt(i)
+	}
+	most := e.MaxCompletion()
+	all, err := g.Generate(ctx, prompts, most)
+	if err != nil {
+		return Generations{}, fmt.Errorf("%s: %w", e.File, err)
+	}
+	references := make([]string, r.N)
+	for i, ids := range all {
+		r.Texts = append(r.Texts, strings.TrimSpace(decode(ids)))
+		references[i] = e.Reference(i)
+		r.Tokens += len(ids)
+		if len(ids) < most {
+			r.Ended++
+		}
+	}
+	if r.BLEU, err = overlap.CorpusBLEU(r.Texts, references); err != nil {
+		return Generations{}, err
+	}
+	if r.ROUGE, err = overlap.MeanROUGE(r.Texts, references); err != nil {
+		return Generations{}, err
+	}
+	r.Seconds = time.Since(began).Seconds()
+	return r, nil
+}
