@@ -10,6 +10,7 @@ import (
 	"github.com/bitdistill/bitdistill/bitnet"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
 	"github.com/bitdistill/bitdistill/bitnet/hf"
+	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/bitdistill/bitdistill/internal/golden"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -38,7 +39,7 @@ func newCached(t testing.TB, cfg decoder.Config, store *model.Store, prompts [][
 		ids, mask, at = append(ids, row.ids), append(mask, row.mask), append(at, []int32{int32(c.at - 1)})
 		c.mask = append(c.mask, append(slices.Clone(row.mask), slices.Repeat([]int32{1}, capacity-c.at)...))
 	}
-	store, release, err := decoder.Freeze(backend(t), cfg, store)
+	store, release, err := decoder.Freeze(backendtest.Open(t), cfg, store)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,7 @@ func newCached(t testing.TB, cfg decoder.Config, store *model.Store, prompts [][
 
 func newExec(t testing.TB, store *model.Store, fn graphFn) *model.Exec {
 	t.Helper()
-	exec, err := model.NewExec(backend(t), store, fn)
+	exec, err := model.NewExec(backendtest.Open(t), store, fn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +179,7 @@ func TestFreeze(t *testing.T) {
 					return []*graph.Node{decoder.Forward(scope, cfg, decoder.Inputs{IDs: in[0]}, decoder.Options{Frozen: frozen}).Logits}
 				}, ids)[0]
 			}
-			frozen, release, err := decoder.Freeze(backend(t), cfg, store)
+			frozen, release, err := decoder.Freeze(backendtest.Open(t), cfg, store)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -193,7 +194,7 @@ func TestFreeze(t *testing.T) {
 	if err := store.DeleteVariable("/model/layers/1/mlp/up_proj/weight"); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := decoder.Freeze(backend(t), cfg, store); err == nil || !strings.Contains(err.Error(), "/model/layers/1/mlp/up_proj/weight") {
+	if _, _, err := decoder.Freeze(backendtest.Open(t), cfg, store); err == nil || !strings.Contains(err.Error(), "/model/layers/1/mlp/up_proj/weight") {
 		t.Errorf("got %v", err)
 	}
 }

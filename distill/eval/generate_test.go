@@ -11,6 +11,7 @@ import (
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
 	"github.com/bitdistill/bitdistill/distill/eval/overlap"
 	"github.com/bitdistill/bitdistill/internal/backend"
+	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/gomlx/gomlx/ml/model"
 )
 
@@ -35,7 +36,7 @@ func (r *reader) greedy(t testing.TB, prompt []int32, most int, end int32) []int
 
 func newGenerator(t testing.TB, cfg decoder.Config, store *model.Store, end int32, rows int) *Generator {
 	t.Helper()
-	g, err := NewGenerator(goBackend(t), cfg, store, end, rows)
+	g, err := NewGenerator(backendtest.Open(t), cfg, store, end, rows)
 	if err != nil {
 		t.Fatal(err)
 	}

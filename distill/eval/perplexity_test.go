@@ -61,7 +61,7 @@ func TestStride(t *testing.T) {
 	store := randomStore(t, cfg)
 	plain := newReader(t, cfg, store)
 	text := data.InMemory("text.txt", []byte(strings.Repeat("the quick brown fox jumps over it ", 2)))
-	l, err := NewLanguageModel(goBackend(t), cfg, store, 3)
+	l, err := NewLanguageModel(backendtest.Open(t), cfg, store, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
