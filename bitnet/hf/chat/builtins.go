@@ -121,7 +121,7 @@ func makeDict(s *state, a arguments) *dict {
 func raise(s *state, a arguments) any {
 	text := s.str(a.bind("message")["message"])
 	if len(text) > 1000 {
-		text = text[:1000] + "…"
+		text = strings.ToValidUTF8(text[:1000], "") + "…"
 	}
 	fail("the template refuses the conversation: %s", text)
 	return nil

@@ -44,7 +44,7 @@ func New(name, source string, tokens map[string]string) (t *Template, err error)
 	}
 	line := 1
 	defer recovered(name, &line, &err)
-	p := &parser{tokens: lex(source)}
+	p := &parser{tokens: lex(valid(source))}
 	body := p.statements()
 	if p.current().kind != kindEnd {
 		p.unexpected()
@@ -64,17 +64,20 @@ func (t *Template) Render(messages []Message, addGenerationPrompt bool) (text st
 	list := make([]any, len(messages))
 	for i, m := range messages {
 		d := newDict()
-		d.set("role", m.Role)
-		d.set("content", m.Content)
+		d.set("role", valid(m.Role))
+		d.set("content", valid(m.Content))
 		list[i] = d
 	}
 	names := map[string]any{"messages": &sequence{items: list}, "add_generation_prompt": addGenerationPrompt, "tools": nil, "documents": nil}
 	for name, token := range t.tokens {
-		names[name] = token
+		names[name] = valid(token)
 	}
 	s.in(&scope{names: globals}, names, func() { s.run(t.body) })
 	return s.out.String(), nil
 }
+
+// valid has U+FFFD for bytes that are not UTF-8, as Python's strings have no such bytes.
+func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
 // recovered turns a failure, which ends parsing or rendering wherever it is, into the error of its function. Other panics of this
 // package become errors too, since a template is somebody else's program.

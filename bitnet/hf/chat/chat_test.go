@@ -144,6 +144,7 @@ func TestErrors(t *testing.T) {
 		{"{% block a %}{% endblock %}", "1", "other templates"},
 		{"{% raw %}", "1", "endraw"},
 		{"{% break %}", "1", "outside of a loop"},
+		{"{% for m in messages %}{% set x %}{% break %}{% endset %}{% endfor %}", "1", "outside of a loop"},
 		{"{% set true = 1 %}", "1", "cannot be set"},
 		{"{{ ''.__class__ () }}", "1", "undefined"},
 		{"{{ messages.append(1) }}", "1", "undefined"},

@@ -153,7 +153,10 @@ func (p *parser) setTag(open token) statement {
 	for p.skip(kindOperator, "|") {
 		value = p.filter(value)
 	}
+	loops := p.loops
+	p.loops = 0 // a text is not left half-written
 	body, _ := p.block(open, "endset")
+	p.loops = loops
 	p.finish(kindBlockEnd, "%}")
 	return command(open.line, func(s *state) jump {
 		var text any
