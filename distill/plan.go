@@ -73,7 +73,7 @@ func NewPlan(cfg Config) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.checkFiles(base.Tokenizer); err != nil {
+	if err := s.checkFiles(base); err != nil {
 		return nil, err
 	}
 	p := &Plan{Config: cfg, Layer: l.Layer, SplitHeads: l.Relations.SplitHeads}
@@ -122,7 +122,7 @@ func (c Config) checkLengths(most int) error {
 }
 
 // checkFiles reads the task's tables as text, and of the corpus as much as has to be set aside.
-func (s *sources) checkFiles(tok data.Vocabulary) error {
+func (s *sources) checkFiles(base *hf.Model) error {
 	t := s.config.Task
 	if t.Train != Embedded && sameFile(t.Train, t.Dev) { // there may be a folder of that name, too
 		return wrongInput("task.dev: %s is the training data; what is reported on must not be trained on", t.Dev)
@@ -135,10 +135,14 @@ func (s *sources) checkFiles(tok data.Vocabulary) error {
 			return wrongInput("task.%s: %w", table.name, err)
 		}
 	}
-	if err := s.task.Check(tok, data.TokenizeOptions{MaxLength: t.MaxLength, Overlong: t.Overlong}); err != nil {
+	options, err := s.tokenizing(base, false)
+	if err != nil {
+		return err
+	}
+	if err := s.task.Check(base.Tokenizer, options); err != nil {
 		return inputError{err}
 	}
-	return s.checkCorpus(context.Background(), tok)
+	return s.checkCorpus(context.Background(), base.Tokenizer)
 }
 
 func sameFile(a, b string) bool {

@@ -2,9 +2,9 @@ package distill
 
 import (
 	"context"
+	"fmt"
 	"io"
 
-	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/distill/embedded"
 )
 
@@ -27,12 +27,21 @@ func ShowExamples(ctx context.Context, cfg Config, n int, w io.Writer, colour bo
 		return wrongInput("task.train: %w", err)
 	}
 	table.Rows = table.Rows[:min(len(table.Rows), max(previewRows, 2*n))]
-	examples, err := s.task.Tokenize(ctx, table, tok, data.TokenizeOptions{MaxLength: cfg.Task.MaxLength, Overlong: cfg.Task.Overlong, Training: true})
+	options, err := s.tokenizing(s.base, true)
+	if err != nil {
+		return err
+	}
+	examples, err := s.task.Tokenize(ctx, table, tok, options)
 	if err != nil {
 		if ctx.Err() != nil {
 			return err
 		}
 		return wrongInput("task.train: %w", err)
+	}
+	if note := chatNote(s.base, s.task); note != "" {
+		if _, err := fmt.Fprintln(w, note); err != nil {
+			return err
+		}
 	}
 	return examples.Show(w, n, tok, colour)
 }

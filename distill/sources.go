@@ -113,6 +113,9 @@ func (s *sources) taskData(ctx context.Context, log *runLog) (*taskExamples, err
 	if err != nil {
 		return nil, err
 	}
+	if note := chatNote(s.base, s.task); note != "" {
+		log.printf("%s", note)
+	}
 	train, err := s.task.Read(taskFile(s.config.Task.Train, embedded.Train))
 	if err != nil {
 		return nil, inputError{err}
@@ -150,10 +153,19 @@ func taskFile(path string, fallback func() data.File) data.File {
 	return data.OnDisk(path)
 }
 
+// tokenizing is how rows of the task become ids of a model.
+func (s *sources) tokenizing(m *hf.Model, training bool) (data.TokenizeOptions, error) {
+	chat, err := ChatOf(m, s.task)
+	t := s.config.Task
+	return data.TokenizeOptions{MaxLength: t.MaxLength, Overlong: t.Overlong, Training: training, Chat: chat}, err
+}
+
 func (s *sources) tokenize(ctx context.Context, log *runLog, what string, d *data.Dataset, tok data.Tokenizer, training bool) (*data.Examples, error) {
-	e, err := s.task.Tokenize(ctx, d, tok, data.TokenizeOptions{
-		MaxLength: s.config.Task.MaxLength, Overlong: s.config.Task.Overlong, Training: training,
-	})
+	options, err := s.tokenizing(s.base, training)
+	if err != nil {
+		return nil, err
+	}
+	e, err := s.task.Tokenize(ctx, d, tok, options)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, err

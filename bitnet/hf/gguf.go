@@ -24,7 +24,7 @@ func openGGUF(path string) (*Model, *weightFiles, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	m := &Model{files: map[string][]byte{}}
+	m := &Model{files: map[string][]byte{}, path: path, gguf: true}
 	w, err := m.readGGUF(path, file)
 	if err != nil {
 		file.Close()

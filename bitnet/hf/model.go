@@ -22,8 +22,8 @@ const (
 // carried are files that a model keeps as they are, from Load to Save. All belong to text: with them the saved folder
 // works wherever the original did.
 var carried = []string{
-	tokenizerName, tokenizerConfigName, "generation_config.json", "special_tokens_map.json", "added_tokens.json",
-	"chat_template.jinja", "tokenizer.model", "vocab.json", "merges.txt",
+	tokenizerName, tokenizerConfigName, "generation_config.json", specialMapName, "added_tokens.json",
+	chatTemplateName, "tokenizer.model", "vocab.json", "merges.txt",
 }
 
 // Model is a decoder with its weights and what turns text into its ids.
@@ -36,6 +36,8 @@ type Model struct {
 
 	config []byte            // config.json as read, nil for a model that was not loaded
 	files  map[string][]byte // carried files that were there
+	path   string            // where they were, for errors
+	gguf   bool              // a GGUF file
 }
 
 // Load reads a folder, or a GGUF file of a llama, qwen2, qwen3 or gemma3 architecture with the tokenizer in it. Weights of dtype F32, F16 or BF16 become float32 exactly; any other dtype, a tensor that is
@@ -70,7 +72,7 @@ func open(path string) (*Model, *weightFiles, error) {
 	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 		return openGGUF(path)
 	}
-	m := &Model{files: map[string][]byte{}}
+	m := &Model{files: map[string][]byte{}, path: path}
 	for _, name := range append([]string{configName}, carried...) {
 		data, err := readFile(path, name, maxCarried)
 		if errors.Is(err, fs.ErrNotExist) && name != configName {

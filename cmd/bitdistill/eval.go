@@ -223,7 +223,11 @@ func (f *evalFlags) examples(ctx context.Context, m *distill.Subject) (*data.Exa
 	} else if f.limit > 0 {
 		table.Rows = table.Rows[:f.limit]
 	}
-	examples, err := task.Tokenize(ctx, table, m.Tokenizer, data.TokenizeOptions{MaxLength: length, Overlong: overlong})
+	chat, err := distill.ChatOf(m.Model, task)
+	if err != nil {
+		return nil, err
+	}
+	examples, err := task.Tokenize(ctx, table, m.Tokenizer, data.TokenizeOptions{MaxLength: length, Overlong: overlong, Chat: chat})
 	return examples, readFault(ctx, err)
 }
 

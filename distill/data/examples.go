@@ -39,9 +39,16 @@ type TokenizeOptions struct {
 	Training  bool                  // Task.MinChars applies, and completions that are too long are left out
 	Progress  func(done, total int) // rows so far; may be nil
 
-	// Chat renders the messages in front of an answer as the model's chat template does, up to where the answer begins. nil is
-	// PlainChat, with a space in front of the answer.
-	Chat func(messages []Message) (string, error)
+	// Chat is how the model reads conversations, for tasks of messages. nil is PlainChat, with a space in front of the answer.
+	Chat *Chat
+}
+
+// Chat is a model's chat template.
+type Chat struct {
+	// Prompt renders the messages in front of an answer, up to where the answer begins, with the token in front of a text, if the
+	// model has one.
+	Prompt func(messages []Message) (string, error)
+	End    int32 // the token behind an answer, which is learned like the others; -1 is the tokenizer's EOS
 }
 
 // Examples is a tokenized dataset: for every row its prompt, and either the number of its label, with the answers once for all
@@ -53,6 +60,7 @@ type Examples struct {
 	Counts  ExampleCounts
 
 	pad     int32
+	end     int32   // of completions
 	ids     []int32 // prompts end to end
 	ends    []int   // ids[ends[i-1]:ends[i]] is prompt i
 	labels  []int32
@@ -113,7 +121,7 @@ func (t Task) Check(tok Tokenizer, o TokenizeOptions) error {
 // longest first, so that the text around them always survives. Answers are tokenized behind a prompt, since some
 // tokenizers encode the first word of a text differently.
 //
-// A completion ends with the end-of-text token, which is learned like the others. Task.MaxCompletion tokens are kept free for it,
+// A completion ends with the end-of-text token, or in a conversation the one of its [Chat], which is learned like the others. Task.MaxCompletion tokens are kept free for it,
 // whatever its length, so that prompts are cut alike in training and evaluation. A longer one is left out of training, since what
 // is cut does not end; in an evaluation its first tokens stay.
 //
@@ -136,7 +144,7 @@ func (t Task) Tokenize(ctx context.Context, d *Dataset, tok Tokenizer, o Tokeniz
 			rows = append(rows, r)
 		}
 	}
-	e := &Examples{Task: t, File: d.File, Answers: w.answers, pad: tok.Pad(), limit: o.MaxLength}
+	e := &Examples{Task: t, File: d.File, Answers: w.answers, pad: tok.Pad(), end: w.end, limit: o.MaxLength}
 	for _, a := range w.answers {
 		e.width = max(e.width, len(a))
 	}
@@ -233,6 +241,9 @@ func (e *Examples) Answer(i int) []int32 {
 	}
 	return e.Answers[e.labels[i]]
 }
+
+// End is the token that every completion of a generation ends with, where generating stops. A classification has none.
+func (e *Examples) End() (id int32, ok bool) { return e.end, e.Task.Generates() }
 
 // Reference is the text that a generation for prompt i is compared with, without white space around it. Only examples for an
 // evaluation have it.

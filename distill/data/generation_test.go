@@ -1,6 +1,7 @@
 package data
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -172,10 +173,23 @@ func TestMessages(t *testing.T) {
 		}
 		return b.String() + "<a>", nil
 	}
-	e = generation(t, task, rows, TokenizeOptions{MaxLength: 40, Chat: chat})
-	if got := decodeBytes(e.Prompt(0)) + "|" + decodeBytes(e.Answer(0)); got != "^<s>Be b<u>Hi<a>Yes?<u>2+2<a>|4$" && len(e.Prompt(0)) > 30 {
+	e = generation(t, task, rows, TokenizeOptions{MaxLength: 40, Chat: &Chat{Prompt: chat, End: 10 + '!'}})
+	if got := decodeBytes(e.Prompt(0)) + "|" + decodeBytes(e.Answer(0)); got != "<s>Be bri<u>Hi<a>Yes?<u>2+2<a>|4!" {
 		t.Errorf("got %q", got)
 	}
+	if end, ok := e.End(); !ok || end != 10+'!' {
+		t.Errorf("End() = %d, %t", end, ok)
+	}
+	if e = generation(t, task, rows, TokenizeOptions{MaxLength: 40, Chat: &Chat{Prompt: chat, End: -1}}); e.Answer(0)[1] != 2 {
+		t.Errorf("without a token behind an answer of its own, it ends with %v", e.Answer(0))
+	}
+	refusing := &Chat{Prompt: func([]Message) (string, error) { return "", errors.New("roles must alternate") }}
+	d, err := task.Read(InMemory("g.jsonl", []byte(rows)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = task.Tokenize(t.Context(), d, eosTokenizer{}, TokenizeOptions{MaxLength: 40, Chat: refusing})
+	wantError(t, err, "g.jsonl:1", "roles must alternate")
 	for content, parts := range map[string][]string{
 		`{"messages":"hello"}`:                                              {"g.jsonl:1", `"messages"`, "list"},
 		`{"messages":[]}`:                                                   {"g.jsonl:1", "assistant"},

@@ -18,6 +18,7 @@ type promptWriter struct {
 	reserved int       // tokens kept free for the longest answer, or for a completion
 	room     int       // tokens for the prompt, with the token in front
 	end      int32     // the token that ends a completion
+	chat     *Chat     // of conversations; nil: PlainChat, or no conversations
 }
 
 // prompt is one tokenized row.
@@ -32,7 +33,9 @@ type prompt struct {
 func newPromptWriter(t Task, tok Tokenizer, o TokenizeOptions) (*promptWriter, error) {
 	w := &promptWriter{tok: tok, options: o}
 	var err error
-	if t.Messages == "" {
+	if t.Messages != "" {
+		w.chat = o.Chat
+	} else {
 		if w.template, err = parseTemplate(t.Prompt); err != nil {
 			return nil, err
 		}
@@ -70,11 +73,14 @@ func (w *promptWriter) classifies(t Task) (err error) {
 
 // generates finds the end token and the room for completions.
 func (w *promptWriter) generates(t Task) error {
+	if w.reserved = t.maxCompletion(w.options.MaxLength); w.chat != nil && w.chat.End >= 0 {
+		w.end = w.chat.End
+		return nil
+	}
 	var ok bool
 	if w.end, ok = w.tok.EOS(); !ok {
 		return errors.New("the tokenizer names no end-of-text token (eos_token in tokenizer_config.json), without which a model does not learn to stop")
 	}
-	w.reserved = t.maxCompletion(w.options.MaxLength)
 	return nil
 }
 
@@ -103,10 +109,10 @@ func answers(t Task, template template, tok Tokenizer) ([][]int32, error) {
 	return all, errors.Join(faults...)
 }
 
-// encode gives the ids of a prompt, with the token in front.
+// encode gives the ids of a prompt, with the token in front, which a chat template writes itself.
 func (w *promptWriter) encode(text string) []int32 {
 	var ids []int32
-	if bos, ok := w.tok.BOS(); ok {
+	if bos, ok := w.tok.BOS(); ok && w.chat == nil {
 		ids = append(ids, bos)
 	}
 	return append(ids, w.tok.Encode(text)...)
@@ -121,8 +127,8 @@ func (w *promptWriter) render(r Row, values []string) (string, error) {
 	for i := range values {
 		messages[i] = Message{Role: r.Roles[i], Content: values[i]}
 	}
-	if w.options.Chat != nil {
-		return w.options.Chat(messages)
+	if w.chat != nil {
+		return w.chat.Prompt(messages)
 	}
 	return PlainChat(messages), nil
 }
@@ -143,7 +149,7 @@ func (w *promptWriter) write(r Row) prompt {
 		p.stuck = len(p.ids) > w.room
 	}
 	if completion := r.Completion; completion != "" {
-		if r.Roles != nil && w.options.Chat == nil {
+		if r.Roles != nil && w.chat == nil {
 			completion = " " + completion // behind PlainChat
 		}
 		p.completion = w.complete(text, completion)
