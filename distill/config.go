@@ -56,7 +56,7 @@ type Task struct {
 
 	// GenerateRows is how many of the held-out prompts of a generation each model continues in the end, for BLEU and ROUGE; 0 is all. A
 	// token costs a pass over the model's weights.
-	GenerateRows int `json:"generate_rows,omitempty"`
+	GenerateRows int `json:"generate_rows"`
 }
 
 // Corpus is the general text of stage 2.

@@ -163,7 +163,8 @@ func (r *Run) evaluateRow(ctx context.Context, name string, dirs []string) (row 
 		}
 	}
 	row.Name = name
-	return row, texts, r.addCosts(&row, m, dirs)
+	err = r.addCosts(&row, m, dirs)
+	return row, texts, err
 }
 
 // addCosts says what a model takes, and what its training took.

@@ -31,25 +31,25 @@ const defaultSamples = "samples.jsonl"
 // evalReport is what eval writes as JSON.
 type evalReport struct {
 	Task     string  `json:"task"`
-	N        int     `json:"n"`               // examples
-	Limit    int     `json:"limit,omitempty"` // of the rows, where --limit left some out
-	Accuracy float64 `json:"accuracy"`        // 0 to 1
-	Stderr   float64 `json:"stderr"`          // standard error of the accuracy
-	Seconds  float64 `json:"seconds"`         // of computing
+	N        int     `json:"n"`        // examples
+	Accuracy float64 `json:"accuracy"` // 0 to 1
+	Stderr   float64 `json:"stderr"`   // standard error of the accuracy
+	Seconds  float64 `json:"seconds"`  // of computing
 	Engine   string  `json:"engine"`
 	Backend  string  `json:"backend"`
+	Limit    int     `json:"limit,omitempty"` // of the rows, where --limit left some out
 }
 
 // completionsReport is what eval writes as JSON of a task that generates text.
 type completionsReport struct {
-	Task  string `json:"task"`
-	N     int    `json:"n"`               // examples
-	Limit int    `json:"limit,omitempty"` // of the rows, where --limit left some out
+	Task string `json:"task"`
+	N    int    `json:"n"` // examples
 	eval.Perplexity
 	distill.Overlap
 	GenerationSeconds float64 `json:"generation_seconds"`
 	Engine            string  `json:"engine"`
 	Backend           string  `json:"backend"`
+	Limit             int     `json:"limit,omitempty"` // of the rows, where --limit left some out
 }
 
 func (c *cli) evalCommand() *cobra.Command {
@@ -129,7 +129,7 @@ func (c *cli) eval(ctx context.Context, f *evalFlags) error {
 		return err
 	}
 	if f.json {
-		return c.writeJSON(evalReport{examples.Task.Name, a.N, f.limit, a.Accuracy, a.Stderr, a.Seconds, f.engine, choice.Name}, "")
+		return c.writeJSON(evalReport{examples.Task.Name, a.N, a.Accuracy, a.Stderr, a.Seconds, f.engine, choice.Name, f.limit}, "")
 	}
 	_, err = fmt.Fprintf(c.out, "%s: accuracy %.2f ± %.2f %% of %s, in %.1f s on backend %s\n",
 		examples.Task.Name, 100*a.Accuracy, 100*a.Stderr, f.counted(a.N, "examples"), a.Seconds, choice.Name)
@@ -174,7 +174,7 @@ func (c *cli) evalCompletions(ctx context.Context, f *evalFlags, m *distill.Subj
 func (c *cli) writeCompletions(f *evalFlags, e *data.Examples, p eval.Perplexity, written eval.Generations, backend string) error {
 	o := distill.NewOverlap(written)
 	if f.json {
-		return c.writeJSON(completionsReport{e.Task.Name, e.Len(), f.limit, p, *o, written.Seconds, f.engine, backend}, "")
+		return c.writeJSON(completionsReport{e.Task.Name, e.Len(), p, *o, written.Seconds, f.engine, backend, f.limit}, "")
 	}
 	var scores strings.Builder
 	for i, score := range o.Cells() {

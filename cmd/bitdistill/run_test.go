@@ -209,7 +209,7 @@ func TestEvalContract(t *testing.T) {
 	data := write(t, "dev.tsv", table(9))
 	r := call(t, "eval", "--model", "embedded-teacher", "--task", "sst2", "--data", data, "--limit", "8", "--backend", "go", "--json")
 	r.want(t, exitDone)
-	checkFields(t, r.out, "task", "n", "accuracy", "stderr", "seconds", "engine", "backend")
+	checkFields(t, r.out, "task", "n", "accuracy", "stderr", "seconds", "engine", "backend", "limit") // the last because there is one
 	var e evalReport
 	r.decode(t, &e)
 	if e.Task != "sst2" || e.N != 8 || e.Engine != "graph" || e.Backend != "go" || e.Seconds <= 0 {

@@ -40,8 +40,11 @@ func (g *Generator) Complete(ctx context.Context, e *data.Examples, rows int, de
 	}
 	most := e.MaxCompletion()
 	all, err := g.Generate(ctx, prompts, most)
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%s: %w", e.File, err)
+	}
 	if err != nil {
-		return Generations{}, fmt.Errorf("%s: %w", e.File, err)
+		return Generations{}, err
 	}
 	references := make([]string, r.N)
 	for i, ids := range all {
