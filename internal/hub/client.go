@@ -30,7 +30,7 @@ type client struct {
 
 func newClient(s *settings, id ID) *client {
 	c := &client{settings: s, id: id}
-	c.http = &http.Client{CheckRedirect: c.redirect}
+	c.http = &http.Client{CheckRedirect: c.redirect, Transport: s.transport}
 	return c
 }
 

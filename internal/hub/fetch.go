@@ -15,13 +15,18 @@ import (
 // Fetch brings files into the cache, unless they are there, and returns Folder.
 // It may be called at any time by any number of processes.
 func (r *Repo) Fetch(ctx context.Context, names ...string) (string, error) {
-	if err := r.fetch(ctx, r.Progress, names); err != nil {
-		return "", err
+	return r.Folder(), r.fetchAndNote(ctx, r.Progress, names)
+}
+
+// fetchAndNote is fetch, and makes what has come be found without the hub later.
+func (r *Repo) fetchAndNote(ctx context.Context, progress func(done, total int64), names []string) error {
+	if err := r.fetch(ctx, progress, names); err != nil {
+		return err
 	}
-	if err := r.saveRef(); err != nil { // the files are there all the same: the cache may be read-only
+	if err := errors.Join(r.saveRef(), r.saveList()); err != nil { // the files are there all the same: the cache may be read-only
 		r.Log(fmt.Sprintf("%s: cannot be found without the hub later: %v", r.id, err))
 	}
-	return r.Folder(), nil
+	return nil
 }
 
 // fetch is Fetch without noting that the commit is complete.
@@ -39,7 +44,13 @@ func (r *Repo) fetch(ctx context.Context, progress func(done, total int64), name
 			}
 			return kindErrorf(ErrNotFound, "%s: has no file %s", r.id, shown(name))
 		}
-		if r.absent == nil {
+		if r.absent != nil {
+			info, err := os.Stat(r.pointer(f))
+			if err != nil || !info.Mode().IsRegular() {
+				return r.notCached(r.id.repo() + "/" + name)
+			}
+			f.Size = info.Size()
+		} else {
 			if err := r.complete(ctx, &f); err != nil {
 				return r.named(f, err)
 			}
@@ -66,13 +77,19 @@ func (r *Repo) fetch(ctx context.Context, progress func(done, total int64), name
 // named puts the file before what is wrong with it.
 func (r *Repo) named(f File, err error) error { return fmt.Errorf("%s: %s: %w", r.id, f.Name, err) }
 
+// pointer is where a file is found under its name.
+func (r *Repo) pointer(f File) string { return filepath.Join(r.Folder(), filepath.FromSlash(f.Name)) }
+
+// blob is where its content is.
+func (r *Repo) blob(f File) string { return filepath.Join(r.storage(), "blobs", f.hash) }
+
 // fetchOne makes snapshots/COMMIT/NAME, a link to blobs/HASH.
 func (r *Repo) fetchOne(ctx context.Context, f File, progress func(done int64)) error {
-	pointer := filepath.Join(r.Folder(), filepath.FromSlash(f.Name))
+	pointer := r.pointer(f)
 	if hasSize(pointer, f.Size) {
 		return nil
 	}
-	blob := filepath.Join(r.storage(), "blobs", f.hash)
+	blob := r.blob(f)
 	for _, file := range []string{pointer, blob} {
 		if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
 			return err
@@ -87,6 +104,7 @@ func (r *Repo) fetchOne(ctx context.Context, f File, progress func(done int64)) 
 		if err := r.download(ctx, f, blob, progress); err != nil {
 			return err
 		}
+		r.came[f.Name] = f
 	}
 	return link(blob, pointer)
 }

@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// sibling is the entry of a file in a list.
-func sibling(list map[string]any, name string) map[string]any {
+// entry is that of a file in a list.
+func entry(list map[string]any, name string) map[string]any {
 	for _, f := range list["siblings"].([]map[string]any) {
 		if f["rfilename"] == name {
 			return f
@@ -27,7 +27,7 @@ func sibling(list map[string]any, name string) map[string]any {
 // A list that lies is refused before anything is fetched.
 func TestHostileList(t *testing.T) {
 	named := func(name string) func(map[string]any) {
-		return func(l map[string]any) { sibling(l, "README.md")["rfilename"] = name }
+		return func(l map[string]any) { entry(l, "README.md")["rfilename"] = name }
 	}
 	for name, c := range map[string]struct {
 		change func(list map[string]any)
@@ -46,22 +46,22 @@ func TestHostileList(t *testing.T) {
 		"twice":        {named("config.json"), "config.json: refused: is listed twice"},
 		"commit":       {func(l map[string]any) { l["sha"] = "../../main" }, `sha: "../../main" is not a commit`},
 		"no commit":    {func(l map[string]any) { delete(l, "sha") }, "is not a commit"},
-		"checksum":     {func(l map[string]any) { sibling(l, "config.json")["blobId"] = "../x" }, `"../x" is not a checksum`},
-		"negative":     {func(l map[string]any) { sibling(l, "config.json")["size"] = -1 }, "config.json: refused: a size of -1"},
-		"huge":         {func(l map[string]any) { sibling(l, "config.json")["size"] = int64(1) << 60 }, "a size of 1152921504606846976"},
-		"huge config":  {func(l map[string]any) { sibling(l, "config.json")["size"] = int64(1) << 32 }, "config.json: refused: a size of 4294967296"},
-		"fraction":     {func(l map[string]any) { sibling(l, "config.json")["size"] = 1.5 }, "does not answer as a hub does"},
+		"checksum":     {func(l map[string]any) { entry(l, "config.json")["blobId"] = "../x" }, `"../x" is not a checksum`},
+		"negative":     {func(l map[string]any) { entry(l, "config.json")["size"] = -1 }, "config.json: refused: a size of -1"},
+		"huge":         {func(l map[string]any) { entry(l, "config.json")["size"] = int64(1) << 60 }, "a size of 1152921504606846976"},
+		"huge config":  {func(l map[string]any) { entry(l, "config.json")["size"] = int64(1) << 32 }, "config.json: refused: a size of 4294967296"},
+		"fraction":     {func(l map[string]any) { entry(l, "config.json")["size"] = 1.5 }, "does not answer as a hub does"},
 		"text":         {func(l map[string]any) { l["siblings"] = "none" }, "check HF_ENDPOINT"},
 		"no files":     {func(l map[string]any) { delete(l, "siblings") }, "has no config.json"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStandIn(t, modelFiles())
-			s.change = func(l map[string]any) { c.change(l) }
+			s.Change = func(l map[string]any) { c.change(l) }
 			o := s.options()
-			if _, err := Model(context.Background(), testID, o); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), testID) {
+			if _, err := getModel(context.Background(), testID, o); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), testID) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
-			if got := s.seen("/resolve/"); got != nil {
+			if got := s.Seen("/resolve/"); got != nil {
 				t.Errorf("requests %q", got)
 			}
 			if _, err := os.Stat(o.Cache); !errors.Is(err, fs.ErrNotExist) {
@@ -116,12 +116,12 @@ func TestHostileFile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStandIn(t, modelFiles())
-			s.storage.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				c.serve(w, r, s.files["model.safetensors"])
+			s.Storage.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				c.serve(w, r, s.Files["model.safetensors"])
 			})
 			o := s.options()
 			o.Token = testToken
-			_, err := Model(context.Background(), testID, o)
+			_, err := getModel(context.Background(), testID, o)
 			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "owner/name: model.safetensors: ") {
 				t.Fatalf("got %v, want %q", err, c.want)
 			}
@@ -143,8 +143,8 @@ func TestHostileFile(t *testing.T) {
 
 func TestEndlessList(t *testing.T) {
 	s := newStandIn(t, nil)
-	s.hub.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { endless(w) })
-	if _, err := Model(context.Background(), testID, s.options()); err == nil || !strings.Contains(err.Error(), "the list of files has more than 67108864 bytes") {
+	s.Hub.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { endless(w) })
+	if _, err := getModel(context.Background(), testID, s.options()); err == nil || !strings.Contains(err.Error(), "the list of files has more than 67108864 bytes") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -164,7 +164,7 @@ func TestLinkAsPartial(t *testing.T) {
 	if err := os.Symlink(victim, path); err != nil {
 		t.Skip(err)
 	}
-	if _, err := Model(context.Background(), testID, o); err == nil || !strings.Contains(err.Error(), "is not a regular file") {
+	if _, err := getModel(context.Background(), testID, o); err == nil || !strings.Contains(err.Error(), "is not a regular file") {
 		t.Errorf("got %v", err)
 	}
 	checkFile(t, victim, nil)
@@ -224,7 +224,7 @@ func TestRefusal(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStandIn(t, modelFiles())
-			s.before = func(w http.ResponseWriter, r *http.Request) bool {
+			s.Set(func(w http.ResponseWriter, r *http.Request) bool {
 				if !strings.Contains(r.URL.Path, c.at) {
 					return false
 				}
@@ -234,10 +234,10 @@ func TestRefusal(t *testing.T) {
 				w.WriteHeader(c.status)
 				json.NewEncoder(w).Encode(map[string]string{"error": c.message})
 				return true
-			}
+			})
 			o := s.options()
 			t.Setenv("HF_TOKEN", c.token)
-			_, err := Model(context.Background(), testID+"@v9", o)
+			_, err := getModel(context.Background(), testID+"@v9", o)
 			if err == nil || !strings.Contains(err.Error(), c.want) || len(err.Error()) > 500 || strings.Contains(err.Error(), testToken) {
 				t.Fatalf("got %v, want %q", err, c.want)
 			}
@@ -246,7 +246,7 @@ func TestRefusal(t *testing.T) {
 					t.Errorf("%v is %v: %v", err, kind, errors.Is(err, kind))
 				}
 			}
-			if got := s.seen(""); c.at == "" && len(got) != 1 {
+			if got := s.Seen(""); c.at == "" && len(got) != 1 {
 				t.Errorf("asked again: %q", got)
 			}
 		})

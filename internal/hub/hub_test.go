@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/bitdistill/bitdistill/internal/hub/hubtest"
 )
 
 // The layout is that of the Python libraries: see also TestPython.
@@ -18,12 +20,12 @@ func TestModel(t *testing.T) {
 	s := newStandIn(t, modelFiles())
 	o := s.options()
 	o.Token = testToken
-	s.before = func(w http.ResponseWriter, r *http.Request) bool {
-		if "http://"+r.Host == s.hub.URL && r.Header.Get("Authorization") != "Bearer "+testToken {
+	s.Set(func(w http.ResponseWriter, r *http.Request) bool {
+		if "http://"+r.Host == s.Hub.URL && r.Header.Get("Authorization") != "Bearer "+testToken {
 			t.Errorf("%s without the token", r.URL)
 		}
 		return false
-	}
+	})
 	var last, total int64
 	o.Progress = func(done, all int64) {
 		if done < last {
@@ -38,12 +40,12 @@ func TestModel(t *testing.T) {
 	}
 	var wanted int64
 	for _, name := range []string{"config.json", "tokenizer.json", "model.safetensors"} {
-		checkFile(t, filepath.Join(folder, name), s.files[name])
+		checkFile(t, filepath.Join(folder, name), s.Files[name])
 		target, err := os.Readlink(filepath.Join(folder, name))
-		if want := "../../blobs/" + blobHash(name, s.files[name]); err != nil || filepath.ToSlash(target) != want {
+		if want := "../../blobs/" + hubtest.BlobHash(name, s.Files[name]); err != nil || filepath.ToSlash(target) != want {
 			t.Errorf("%s leads to %s, %v, want %s", name, target, err, want)
 		}
-		wanted += int64(len(s.files[name]))
+		wanted += int64(len(s.Files[name]))
 	}
 	if last != wanted || total != wanted {
 		t.Errorf("progress ends with %d of %d, want %d", last, total, wanted)
@@ -52,10 +54,10 @@ func TestModel(t *testing.T) {
 		t.Errorf("%d files, want 3", len(entries))
 	}
 	checkFile(t, filepath.Join(storage, "refs", "main"), []byte(testCommit))
-	s.seen("")
+	s.Seen("")
 	last = 0
 	mustModel(t, testID+"@main", o)
-	if got := s.seen(""); len(got) != 1 || last != wanted {
+	if got := s.Seen(""); len(got) != 1 || last != wanted {
 		t.Errorf("a second time: %q, progress %d", got, last)
 	}
 }
@@ -66,7 +68,7 @@ func TestRevisions(t *testing.T) {
 	mustModel(t, testID+"@refs/pr/1", o)
 	checkFile(t, filepath.Join(o.Cache, "models--owner--name", "refs", "refs", "pr", "1"), []byte(testCommit))
 	mustModel(t, testID+"@"+testCommit, o)
-	if got := s.seen("/revision/" + testCommit); len(got) != 1 {
+	if got := s.Seen("/revision/" + testCommit); len(got) != 1 {
 		t.Errorf("requests %q", got)
 	}
 	o.Offline = true
@@ -86,7 +88,7 @@ func TestShards(t *testing.T) {
 	s := newStandIn(t, shardedFiles())
 	o := s.options()
 	folder := mustModel(t, testID, o)
-	checkFile(t, filepath.Join(folder, "model-2.safetensors"), s.files["model-2.safetensors"])
+	checkFile(t, filepath.Join(folder, "model-2.safetensors"), s.Files["model-2.safetensors"])
 	if _, err := os.Stat(filepath.Join(folder, "consolidated.safetensors")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("consolidated.safetensors: %v", err)
 	}
@@ -117,7 +119,7 @@ func TestNoModel(t *testing.T) {
 			files := shardedFiles()
 			c.change(files)
 			s := newStandIn(t, files)
-			if _, err := Model(context.Background(), testID, s.options()); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := getModel(context.Background(), testID, s.options()); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
@@ -128,15 +130,15 @@ func TestGGUF(t *testing.T) {
 	s := newStandIn(t, map[string][]byte{"q8.gguf": noise(1000), "q4.gguf": noise(2000)})
 	o := s.options()
 	path := mustModel(t, testID+"/q8.gguf", o)
-	checkFile(t, path, s.files["q8.gguf"])
-	if got := s.seen("q4"); got != nil {
+	checkFile(t, path, s.Files["q8.gguf"])
+	if got := s.Seen("q4"); got != nil {
 		t.Errorf("requests %q", got)
 	}
 	o.Offline = true
 	if again := mustModel(t, testID+"/q8.gguf", o); again != path {
 		t.Errorf("offline %s, before %s", again, path)
 	}
-	if _, err := Model(context.Background(), testID+"/q5.gguf", s.options()); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), `no file "q5.gguf"`) {
+	if _, err := getModel(context.Background(), testID+"/q5.gguf", s.options()); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), `no file "q5.gguf"`) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -148,7 +150,7 @@ func TestDataset(t *testing.T) {
 		files[fmt.Sprintf("data/train-%d.parquet", i)] = noise(100 + i)
 	}
 	s := newStandIn(t, files)
-	s.kind = Datasets
+	s.Kind = string(Datasets)
 	r, err := Open(context.Background(), Datasets, testID, s.options())
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +169,7 @@ func TestDataset(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkFile(t, filepath.Join(folder, names[1]), s.files[names[1]])
+	checkFile(t, filepath.Join(folder, names[1]), s.Files[names[1]])
 	if !strings.Contains(filepath.ToSlash(folder), "/datasets--owner--name/snapshots/") {
 		t.Errorf("folder %s", folder)
 	}
@@ -175,7 +177,7 @@ func TestDataset(t *testing.T) {
 	if !strings.HasPrefix(filepath.ToSlash(target), "../../../blobs/") {
 		t.Errorf("leads to %s", target)
 	}
-	if got := s.seen(".parquet"); len(got) != 1 {
+	if got := s.Seen("resolve/"); len(got) != 1 {
 		t.Errorf("requests %q", got)
 	}
 }
@@ -183,7 +185,7 @@ func TestDataset(t *testing.T) {
 // A mirror whose list has names alone is asked about each file that is wanted.
 func TestMirror(t *testing.T) {
 	s := newStandIn(t, modelFiles())
-	s.change = func(list map[string]any) {
+	s.Change = func(list map[string]any) {
 		for _, f := range list["siblings"].([]map[string]any) {
 			delete(f, "size")
 			delete(f, "blobId")
@@ -191,19 +193,19 @@ func TestMirror(t *testing.T) {
 		}
 	}
 	folder := mustModel(t, testID, s.options())
-	checkFile(t, filepath.Join(folder, "config.json"), s.files["config.json"])
-	checkFile(t, filepath.Join(folder, "model.safetensors"), s.files["model.safetensors"])
-	if got := s.seen("HEAD"); len(got) != 3 {
+	checkFile(t, filepath.Join(folder, "config.json"), s.Files["config.json"])
+	checkFile(t, filepath.Join(folder, "model.safetensors"), s.Files["model.safetensors"])
+	if got := s.Seen("HEAD"); len(got) != 3 {
 		t.Errorf("requests %q", got)
 	}
-	s.before = func(w http.ResponseWriter, r *http.Request) bool {
+	s.Set(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodHead {
 			w.Header().Set("ETag", `W/"no checksum"`)
 			w.Header().Set("Content-Length", "22")
 		}
 		return r.Method == http.MethodHead
-	}
-	if _, err := Model(context.Background(), testID, s.options()); err == nil || !strings.Contains(err.Error(), "config.json: refused: 127.0.0.1") || !strings.Contains(err.Error(), "does not state its checksum") {
+	})
+	if _, err := getModel(context.Background(), testID, s.options()); err == nil || !strings.Contains(err.Error(), "config.json: refused: 127.0.0.1") || !strings.Contains(err.Error(), "does not state its checksum") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -212,26 +214,26 @@ func TestOffline(t *testing.T) {
 	s := newStandIn(t, modelFiles())
 	o := s.options()
 	t.Setenv("HF_HUB_OFFLINE", "YES")
-	_, err := Model(context.Background(), testID, o)
+	_, err := getModel(context.Background(), testID, o)
 	for _, want := range []string{testID, o.Cache, "HF_HUB_OFFLINE", "copy the folder models--owner--name"} {
 		if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
-	if got := s.seen(""); got != nil {
+	if got := s.Seen(""); got != nil {
 		t.Errorf("offline: %q", got)
 	}
 	t.Setenv("HF_HUB_OFFLINE", "0")
 	folder := mustModel(t, testID, o)
-	s.seen("")
+	s.Seen("")
 	t.Setenv("HF_HUB_OFFLINE", "1")
-	if again := mustModel(t, testID, o); again != folder || s.seen("") != nil {
+	if again := mustModel(t, testID, o); again != folder || s.Seen("") != nil {
 		t.Errorf("%s, before %s", again, folder)
 	}
 	if err := os.Remove(filepath.Join(folder, "model.safetensors")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err = Model(context.Background(), testID, o); !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "model.safetensors") {
+	if _, err = getModel(context.Background(), testID, o); !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "model.safetensors") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -241,7 +243,7 @@ func TestUnreachable(t *testing.T) {
 	s := newStandIn(t, modelFiles())
 	o := s.options()
 	folder := mustModel(t, testID, o)
-	s.hub.Close()
+	s.Hub.Close()
 	var said []string
 	o.Log = func(text string) { said = append(said, text) }
 	if again := mustModel(t, testID, o); again != folder {
@@ -250,7 +252,7 @@ func TestUnreachable(t *testing.T) {
 	if len(said) != 3 || !strings.Contains(said[2], "the cached commit 01234567 is used") {
 		t.Errorf("said %q", said)
 	}
-	_, err := Model(context.Background(), "owner/other", o)
+	_, err := getModel(context.Background(), "owner/other", o)
 	if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "connection refused") || !strings.Contains(err.Error(), o.Cache) {
 		t.Errorf("got %v", err)
 	}

@@ -29,17 +29,9 @@ var optional = []string{
 // it, or for an id like owner/name/file.gguf that file: what bitnet/hf loads.
 // That is config.json, the weights in safetensors, and what there is of
 // tokenizer, chat template and generation defaults.
-func Model(ctx context.Context, id string, o Options) (string, error) {
-	r, err := Open(ctx, Models, id, o)
-	if err != nil {
-		return "", err
-	}
+func (r *Repo) Model(ctx context.Context) (string, error) {
 	if r.id.File != "" {
-		folder, err := r.Fetch(ctx, r.id.File)
-		if err != nil {
-			return "", err
-		}
-		return filepath.Join(folder, filepath.FromSlash(r.id.File)), nil
+		return r.file(ctx)
 	}
 	names, err := r.modelFiles(ctx)
 	if err != nil {
@@ -48,23 +40,49 @@ func Model(ctx context.Context, id string, o Options) (string, error) {
 	return r.Fetch(ctx, names...)
 }
 
-// modelFiles names the files of a model, small ones first. To know the shards
-// it fetches their index.
-func (r *Repo) modelFiles(ctx context.Context) ([]string, error) {
+// Tokenizer is Model without the weights, unless they are in one file with it.
+func (r *Repo) Tokenizer(ctx context.Context) (string, error) {
+	if r.id.File != "" {
+		return r.file(ctx)
+	}
+	names, err := r.smallFiles()
+	if err != nil {
+		return "", err
+	}
+	return r.Fetch(ctx, names...)
+}
+
+// file brings the file that the id names.
+func (r *Repo) file(ctx context.Context) (string, error) {
+	folder, err := r.Fetch(ctx, r.id.File)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(folder, filepath.FromSlash(r.id.File)), nil
+}
+
+// smallFiles names the files of a model that are not its weights.
+func (r *Repo) smallFiles() ([]string, error) {
 	if !r.has(configName) {
 		return nil, r.noModel(configName)
 	}
-	names := append([]string{configName}, r.present(optional)...)
-	sharded := !r.has(weightsName)
-	if sharded {
-		if !r.has(indexName) {
-			return nil, r.noModel(weightsName + " and no " + indexName)
-		}
-		names = append(names, indexName)
+	return append([]string{configName}, r.present(optional)...), nil
+}
+
+// modelFiles names the files of a model, small ones first. To know the shards
+// it fetches their index.
+func (r *Repo) modelFiles(ctx context.Context) ([]string, error) {
+	names, err := r.smallFiles()
+	if err != nil {
+		return nil, err
 	}
-	if !sharded {
+	if r.has(weightsName) {
 		return append(names, weightsName), nil
 	}
+	if !r.has(indexName) {
+		return nil, r.noModel(weightsName + " and no " + indexName)
+	}
+	names = append(names, indexName)
 	if err := r.fetch(ctx, nil, []string{indexName}); err != nil {
 		return nil, err
 	}

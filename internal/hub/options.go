@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -32,7 +33,8 @@ type Options struct {
 	// another attempt, waiting for a process, the cache used in place of the hub.
 	Log func(sentence string)
 
-	pace pace // of attempts; tests are faster
+	pace      pace              // of attempts; tests are faster
+	transport http.RoundTripper // of requests; nil for the usual one
 }
 
 // pace bounds attempts and waiting.

@@ -48,7 +48,8 @@ type Repo struct {
 	*client
 	kind   Kind
 	commit string
-	files  []File // sorted by name
+	files  []File          // sorted by name
+	came   map[string]File // files that this Repo has brought into the cache
 	// absent says why the hub cannot be asked; nil if it can.
 	absent error
 }
@@ -65,7 +66,7 @@ func Open(ctx context.Context, kind Kind, id string, o Options) (*Repo, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Repo{client: newClient(s, parsed), kind: kind}
+	r := &Repo{client: newClient(s, parsed), kind: kind, came: map[string]File{}}
 	if s.Offline {
 		r.absent = errors.New("HF_HUB_OFFLINE is set")
 		if err := r.readCache(); err != nil {
@@ -88,8 +89,9 @@ func Open(ctx context.Context, kind Kind, id string, o Options) (*Repo, error) {
 	return r, nil
 }
 
-// Files are the files of the repository, or those of them in the cache where
-// the hub cannot be asked, sorted by name.
+// Files are the files of the repository, sorted by name. Where the hub cannot
+// be asked, they are those of a model that are in the cache, and all of a data
+// set whether in the cache or not: part of one must not pass for the whole.
 func (r *Repo) Files() []File { return slices.Clone(r.files) }
 
 // Commit is the hash of the commit.
@@ -131,16 +133,18 @@ func (r *Repo) find(name string) (File, bool) {
 
 // listing is the hub's answer about a revision.
 type listing struct {
-	SHA      string `json:"sha"`
-	Siblings []struct {
-		Name   string `json:"rfilename"`
+	SHA      string    `json:"sha"`
+	Siblings []sibling `json:"siblings"`
+}
+
+type sibling struct {
+	Name   string `json:"rfilename"`
+	Size   *int64 `json:"size,omitempty"`
+	BlobID string `json:"blobId,omitempty"`
+	LFS    *struct {
 		Size   *int64 `json:"size"`
-		BlobID string `json:"blobId"`
-		LFS    *struct {
-			Size   *int64 `json:"size"`
-			SHA256 string `json:"sha256"`
-		} `json:"lfs"`
-	} `json:"siblings"`
+		SHA256 string `json:"sha256"`
+	} `json:"lfs,omitempty"`
 }
 
 // list fills commit and files.
@@ -289,6 +293,9 @@ func (r *Repo) readCache() error {
 			return r.notCached(r.id.String())
 		}
 	}
+	if r.kind == Datasets {
+		return r.readList()
+	}
 	root := r.Folder()
 	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -309,6 +316,56 @@ func (r *Repo) readCache() error {
 		return r.notCached(r.id.String())
 	}
 	return err
+}
+
+// listPath is the file with the list of a data set's files. It is no part of
+// the layout of the Python libraries, which pass it over.
+func (r *Repo) listPath() string { return filepath.Join(r.storage(), "lists", r.commit+".json") }
+
+// saveList keeps the list of a data set's files, for later use without the hub.
+func (r *Repo) saveList() error {
+	if r.kind != Datasets || r.absent != nil {
+		return nil
+	}
+	path := r.listPath()
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return err
+	}
+	return atomicfile.WriteFile(path, func(w io.Writer) error { return json.NewEncoder(w).Encode(r.listing()) })
+}
+
+// listing is the list as the hub gives it.
+func (r *Repo) listing() listing {
+	l := listing{SHA: r.commit, Siblings: make([]sibling, len(r.files))}
+	for i, f := range r.files {
+		l.Siblings[i] = sibling{Name: f.Name, BlobID: f.hash}
+		if f.Size >= 0 {
+			l.Siblings[i].Size = &f.Size
+		}
+	}
+	return l
+}
+
+// readList fills files with what saveList kept.
+func (r *Repo) readList() error {
+	var l listing
+	raw, err := os.ReadFile(r.listPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w. If the data set is complete in %s, name that folder itself", r.notCached(r.id.String()), r.Folder())
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, &l)
+	}
+	if err == nil {
+		err = r.check(&l)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.listPath(), err)
+	}
+	return nil
 }
 
 // notCached says how the user gets what is wanted.

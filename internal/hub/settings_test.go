@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/bitdistill/bitdistill/internal/hub/hubtest"
 )
 
 func TestParseID(t *testing.T) {
@@ -35,7 +37,7 @@ func TestParseID(t *testing.T) {
 }
 
 func TestEnvironment(t *testing.T) {
-	clearEnvironment(t)
+	hubtest.ClearEnvironment(t)
 	home := os.Getenv("HF_HOME")
 	settle := func(o Options) *settings {
 		t.Helper()
