@@ -37,7 +37,9 @@ func goBackend(t testing.TB) compute.Backend {
 	return b
 }
 
-var openPretrained = sync.OnceValues(func() (*hf.Model, error) { return openModel(Embedded, embedded.Model) })
+var openPretrained = sync.OnceValues(func() (*hf.Model, error) {
+	return openModel(context.Background(), newFetcher(nil, nil), Embedded, embedded.Model)
+})
 
 // tinyConfig is a decoder small enough to be trained hundreds of times in a test.
 func tinyConfig() decoder.Config {

@@ -78,7 +78,7 @@ func (c *cli) eval(ctx context.Context, f *evalFlags) error {
 	if f.limit < 0 {
 		return inputf("--limit: %d, want a positive number", f.limit)
 	}
-	m, choice, err := f.open()
+	m, choice, err := f.open(ctx, c.log)
 	if err != nil {
 		return err
 	}
