@@ -51,6 +51,7 @@ Presets:
 Ctrl-C leaves a checkpoint, from which --resume goes on.`,
 		Example: `  bitdistill run
   bitdistill run --model SmolLM2-135M --train train.tsv --dev dev.tsv --corpus text/ --out RUN
+  bitdistill run --model SmolLM2 --task sst2 --train train.tsv --dev dev.tsv --corpus hf:Salesforce/wikitext/wikitext-103-raw-v1/train
   bitdistill run --resume --out RUN
   bitdistill run --stage 3 --set loss.gamma=10 --out RUN
   bitdistill run --task sst2 --train train.tsv --show 3 --dry-run --model ...

@@ -9,6 +9,9 @@
 // longer than stated, and lists without an end are refused. The token goes to
 // the hub alone, not to where it redirects, and into no error.
 //
+// Files of a data set are handed out one after the other, the next one fetched
+// ahead, and may be removed again once they are read; see Shards.
+//
 // A link that is cut goes on where it was, also in another process later.
 // Refusals for a time (429, 503) are waited for, within bounds.
 //
