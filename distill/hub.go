@@ -162,12 +162,12 @@ func (f *fetcher) corpus(ctx context.Context, name string, keep bool) (files []d
 	}
 	sizes := map[string]int64{}
 	for _, file := range r.Files() {
-		sizes[file.Name] = max(0, file.Size)
+		sizes[file.Name] = file.Size
 	}
 	total := int64(0)
 	shards := r.Shards(ctx, names, keep)
 	for i, file := range names {
-		total += sizes[file]
+		total += max(0, sizes[file])
 		files = append(files, data.File{
 			Name:  fmt.Sprintf("%s%s/%s@%s/%s", hubCorpus, id.Owner, id.Name, r.Commit(), file),
 			Bytes: sizes[file],

@@ -363,6 +363,23 @@ func TestHubCorpus(t *testing.T) {
 	}
 }
 
+// Where the list does not say how large files are, they are not fetched to find out; each is fetched once.
+func TestHubCorpusWithoutSizes(t *testing.T) {
+	s := hubtest.New(t, "datasets", "owner/name", hubTexts(t, shardNames...))
+	s.Change = func(list map[string]any) {
+		for _, f := range list["siblings"].([]map[string]any) {
+			delete(f, "size")
+			delete(f, "blobId")
+			delete(f, "lfs")
+		}
+	}
+	s.Environment(t)
+	tokenizeInto(t, filepath.Join(t.TempDir(), "tokens"), "hf:owner/name/data/train-*")
+	if got := s.Seen("GET /datasets/owner/name/resolve/"); len(got) != len(shardNames) {
+		t.Errorf("requests %q", got)
+	}
+}
+
 // A run on a mixture with a corpus of the hub, interrupted wherever, makes the model of one on files that was not; it goes on with the
 // commit it began with, and without the network.
 func TestHubRun(t *testing.T) {

@@ -180,7 +180,9 @@ func TestHubModels(t *testing.T) {
 	call(t, append(args, "--stage", "1")...).want(t, exitDone)
 	s.Seen("")
 	call(t, "run", "--out", out, "--stage", "2").want(t, exitDone)
-	call(t, append(args, "--resume")...).want(t, exitDone) // the same settings again, without the commits that the run has noted
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	callWith(t, ctx, &bytes.Buffer{}, append(args, "--resume")...).want(t, exitInterrupted) // the same settings, though not the commits that the run has noted
 	if asked := s.Seen("/revision/main"); asked != nil {
 		t.Errorf("a run that goes on asks for %q", asked)
 	}

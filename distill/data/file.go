@@ -20,7 +20,7 @@ import (
 type File struct {
 	Name  string // as messages show it
 	Open  func() (io.ReadCloser, error)
-	Bytes int64 // as it lies on disk, where that is known before it is opened; else 0
+	Bytes int64 // as it lies on disk, where that is known before it is opened; 0 where opening tells, -1 where it must not be opened for that
 }
 
 // OnDisk is the file at path. Nothing is opened yet.
@@ -40,8 +40,8 @@ func (memory) Close() error { return nil }
 
 // size is the bytes of the file as it lies on disk, or 0 where that is not known.
 func (f File) size() int64 {
-	if f.Bytes > 0 {
-		return f.Bytes
+	if f.Bytes != 0 {
+		return max(0, f.Bytes)
 	}
 	in, err := f.Open()
 	if err != nil {
