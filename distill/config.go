@@ -43,7 +43,7 @@ type Config struct {
 	CheckpointEvery int `json:"checkpoint_every"` // steps between checkpoints; 0 writes one only when interrupted
 
 	// Hub is what the names of hub models and corpora stood for when they were first asked for: a run that goes on takes the same
-	// commits. "corpus" is "fallback" where the corpus could not be had.
+	// commits. "corpus" is "fallback for …" where that corpus could not be had.
 	Hub map[string]string `json:"hub,omitempty"`
 }
 

@@ -49,12 +49,20 @@ func parseWeight(entry string) (name string, weight float64, weighted bool) {
 	return entry[:i], weight, true
 }
 
-// corpusMark and fallbackMark say in Config.Hub that the corpus is corpus.fallback.
-const corpusMark, fallbackMark = "corpus", "fallback"
+// corpusMark is the key of Config.Hub that says that the corpus is corpus.fallback.
+const corpusMark = "corpus"
+
+// fallbackMark is its value: in place of what.
+func (c Corpus) fallbackMark() string { return "fallback for " + strings.Join(c.Files, ", ") }
+
+// onFallback tells whether the fallback was taken in place of this very corpus.
+func (s *sources) onFallback() bool {
+	return s.config.Corpus.Fallback != "" && s.fetch.pins[corpusMark] == s.config.Corpus.fallbackMark()
+}
 
 // entries are the names that the corpus goes by.
 func (s *sources) entries() []string {
-	if s.fetch.pins[corpusMark] == fallbackMark {
+	if s.onFallback() {
 		return []string{s.config.Corpus.Fallback}
 	}
 	return s.config.Corpus.Files
@@ -64,7 +72,7 @@ func (s *sources) entries() []string {
 func (s *sources) orFallback(read func() error) error {
 	err := read()
 	switch {
-	case !errors.Is(err, ErrUnreachable) || s.fetch.pins[corpusMark] == fallbackMark:
+	case !errors.Is(err, ErrUnreachable) || s.onFallback():
 		return err
 	case s.begun:
 		return fmt.Errorf("%w; stage 2 has begun with this corpus and goes on once it can be had", err)
@@ -73,7 +81,7 @@ func (s *sources) orFallback(read func() error) error {
 	}
 	s.fetch.printf("corpus: the hub cannot be reached: %v", err)
 	s.fetch.printf("corpus: the fallback %s is taken in its place", s.config.Corpus.Fallback)
-	s.fetch.pins[corpusMark] = fallbackMark
+	s.fetch.pins[corpusMark] = s.config.Corpus.fallbackMark()
 	return read()
 }
 

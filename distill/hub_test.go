@@ -453,6 +453,13 @@ func TestFallback(t *testing.T) {
 	if !bytes.Equal(got, want) || s.Seen("") != nil {
 		t.Error("the run does not stay with its fallback")
 	}
+	if c, err = StoredConfig(out); err != nil {
+		t.Fatal(err)
+	}
+	c.Corpus.Files = []string{"hf:owner/name/data/train-*"} // another corpus
+	if plan, err := NewPlan(t.Context(), c, nil); err != nil || s.Seen("train-") == nil || plan.Config.Hub["hf:owner/name/data/train-*"] != hubtest.Commit {
+		t.Errorf("another corpus is not asked for: %v", err)
+	}
 }
 
 // What wants the hub after the plan was made is not replaced once stage 2 has begun.
@@ -482,7 +489,7 @@ func TestFallbackLate(t *testing.T) {
 			}
 		} else if err := r.Stage2(t.Context()); err != nil {
 			t.Fatal(err)
-		} else if stored, err := StoredConfig(out); err != nil || !maps.Equal(stored.Hub, map[string]string{"corpus": "fallback", "hf:owner/name/data/train-*": hubtest.Commit}) {
+		} else if stored, err := StoredConfig(out); err != nil || !maps.Equal(stored.Hub, map[string]string{"corpus": "fallback for hf:owner/name/data/train-*", "hf:owner/name/data/train-*": hubtest.Commit}) {
 			t.Errorf("%v, stored is %v", err, stored.Hub)
 		}
 		t.Setenv("HF_HUB_OFFLINE", "")

@@ -224,7 +224,7 @@ func TestFallbackCorpus(t *testing.T) {
 	call(t, args...).want(t, exitFailed, "owner/name", "HF_HUB_OFFLINE", "--fallback-corpus")
 	r := call(t, append(args, "--fallback-corpus", folder)...)
 	r.want(t, exitDone, "the hub cannot be reached", "the fallback "+folder+" is taken")
-	if !strings.Contains(r.out, `"corpus": "fallback"`) {
+	if !strings.Contains(r.out, `"corpus": "fallback for hf:owner/name"`) {
 		t.Errorf("the plan does not say so: %s", r.out)
 	}
 	t.Setenv("HF_HUB_OFFLINE", "")
