@@ -34,7 +34,7 @@ func TestChat(t *testing.T) {
 			t.Fatal(err)
 		}
 		var b strings.Builder
-		err := ShowExamples(t.Context(), cfg, 1, &b, false)
+		err := ShowExamples(t.Context(), cfg, 1, &b, false, nil)
 		return strings.ReplaceAll(b.String(), "|", ""), err
 	}
 	for template, want := range map[string][]string{
@@ -56,7 +56,7 @@ func TestChat(t *testing.T) {
 			t.Errorf("%s\ngives two first tokens: %s", template, got)
 		}
 	}
-	s, err := newSources(cfg)
+	s, err := newSources(cfg, newFetcher(nil, nil))
 	if err != nil {
 		t.Fatal(err)
 	}

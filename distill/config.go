@@ -24,9 +24,9 @@ type Config struct {
 	Seed    uint64 `json:"seed"`    // decides the order of the data and the splits
 	Backend string `json:"backend"` // auto, go, xla:cpu or xla:cuda
 
-	Model   string `json:"model"`            // folder of the pretrained model, or "embedded"
+	Model   string `json:"model"`            // folder or GGUF file of the pretrained model, a hub id, or "embedded"
 	Layers  int    `json:"layers,omitempty"` // blocks of the pretrained model to start from, the first ones; 0 for all
-	Teacher string `json:"teacher"`          // folder of a model fine-tuned on the task, "embedded", or "" to train one
+	Teacher string `json:"teacher"`          // folder of a model fine-tuned on the task, a hub id, "embedded", or "" to train one
 
 	Task    Task                `json:"task"`
 	Corpus  Corpus              `json:"corpus"`
@@ -42,6 +42,10 @@ type Config struct {
 	LogEvery        int `json:"log_every"`        // steps between log lines
 	TernaryEvery    int `json:"ternary_every"`    // steps between counts of ternary values and flips; 0 for none
 	CheckpointEvery int `json:"checkpoint_every"` // steps between checkpoints; 0 writes one only when interrupted
+
+	// Hub is what the names of hub models and corpora stood for when they were first asked for: a run that goes on takes the same
+	// commits. "corpus" is "fallback for …" where that corpus could not be had.
+	Hub map[string]string `json:"hub,omitempty"`
 }
 
 // Task is a task with its data. Tables are TSV, CSV, JSONL or Parquet, also packed with gzip or Zstandard.
@@ -62,12 +66,14 @@ type Task struct {
 // Corpus is the general text of stage 2.
 type Corpus struct {
 	// Files are text or JSONL, plain, gzip or Zstandard, or Parquet; folders and patterns of these; folders that "bitdistill
-	// tokenize" made; or "embedded". With =WEIGHT behind each, such as "wiki/=3", they are a mixture: each has that share of the windows.
+	// tokenize" made; data sets of the Hugging Face hub, "hf:owner/name", see docs/hub.md; or "embedded". With =WEIGHT behind each, such
+	// as "wiki/=3", they are a mixture: each has that share of the windows.
 	Files            []string     `json:"files"`
-	Length           int          `json:"length"`            // tokens of a window
-	Packing          data.Packing `json:"packing,omitempty"` // how documents fill windows: concat, the default, or documents
-	ReportWindows    int          `json:"report_windows"`    // windows set aside to report perplexity on, before and after
-	SelectionWindows int          `json:"selection_windows"` // windows set aside to choose the best checkpoint; 0 keeps the last one
+	Fallback         string       `json:"fallback,omitempty"` // local corpus, in place of all files where the hub cannot be reached
+	Length           int          `json:"length"`             // tokens of a window
+	Packing          data.Packing `json:"packing,omitempty"`  // how documents fill windows: concat, the default, or documents
+	ReportWindows    int          `json:"report_windows"`     // windows set aside to report perplexity on, before and after
+	SelectionWindows int          `json:"selection_windows"`  // windows set aside to choose the best checkpoint; 0 keeps the last one
 }
 
 // Training is how one model is trained. Of steps, epochs and tokens exactly one is set.
@@ -139,7 +145,7 @@ func (t *TokenBudget) UnmarshalJSON(raw []byte) error {
 func (c Config) Validate() error {
 	f := faults{all: new([]error)}
 	f.oneOf("backend", c.Backend, "auto", "go", "xla:cpu", "xla:cuda")
-	f.check(c.Model != "", "model: missing; name a folder in Hugging Face form, or %q", Embedded)
+	f.check(c.Model != "", "model: missing; name a folder in Hugging Face form, a hub id, or %q", Embedded)
 	f.atLeast("layers", c.Layers, 0)
 	c.Task.validate(f.in("task"))
 	c.Corpus.validate(f.in("corpus"))
@@ -174,6 +180,7 @@ func (t Task) validate(f faults) {
 
 func (c Corpus) validate(f faults) {
 	f.check(len(c.Files) > 0, "files: none; name at least one file, folder or pattern")
+	f.check(!strings.HasPrefix(c.Fallback, hubCorpus), "fallback: %s: is on the hub itself; name a local corpus", c.Fallback)
 	f.atLeast("length", c.Length, 2)
 	f.oneOf("packing", cmp.Or(string(c.Packing), string(data.Concat)), string(data.Concat), string(data.Documents))
 	f.atLeast("report_windows", c.ReportWindows, 1)

@@ -2,13 +2,13 @@ package distill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 
 	"github.com/bitdistill/bitdistill/distill/data"
-	"github.com/bitdistill/bitdistill/distill/embedded"
 )
 
 // corpusParts are the splits of the corpus, disjoint windows of it.
@@ -28,8 +28,9 @@ func (p *corpusParts) source(rows int, seed uint64) (data.Source, error) {
 
 // component is a corpus that keeps to itself: all that the config names, or one part of a mixture.
 type component struct {
-	name   string // the entries of corpus.files
-	inputs []data.CorpusInput
+	name    string // the entries of corpus.files
+	inputs  []data.CorpusInput
+	release releases // to be called once files have been read
 }
 
 // parseWeight takes a weight off an entry of corpus.files: "wiki/=3". A file whose whole name is that is a file.
@@ -48,28 +49,71 @@ func parseWeight(entry string) (name string, weight float64, weighted bool) {
 	return entry[:i], weight, true
 }
 
-// components opens what the entries of corpus.files name. Without weights they are one component.
-func components(entries []string, tok data.Vocabulary) (all []component, shares []int, err error) {
+// corpusMark is the key of Config.Hub that says that the corpus is corpus.fallback.
+const corpusMark = "corpus"
+
+// fallbackMark is its value: in place of what.
+func (c Corpus) fallbackMark() string { return "fallback for " + strings.Join(c.Files, ", ") }
+
+// onFallback tells whether the fallback was taken in place of this very corpus.
+func (s *sources) onFallback() bool {
+	return s.config.Corpus.Fallback != "" && s.fetch.pins[corpusMark] == s.config.Corpus.fallbackMark()
+}
+
+// entries are the names that the corpus goes by.
+func (s *sources) entries() []string {
+	if s.onFallback() {
+		return []string{s.config.Corpus.Fallback}
+	}
+	return s.config.Corpus.Files
+}
+
+// orFallback reads the corpus, and where the hub cannot be reached, reads the fallback if the user has named one.
+func (s *sources) orFallback(read func() error) error {
+	err := read()
+	switch {
+	case !errors.Is(err, ErrUnreachable) || s.onFallback():
+		return err
+	case s.begun:
+		return fmt.Errorf("%w; stage 2 has begun with this corpus and goes on once it can be had", err)
+	case s.config.Corpus.Fallback == "":
+		return fmt.Errorf("%w; to go on without the hub, name a local corpus with --fallback-corpus (corpus.fallback)", err)
+	}
+	s.fetch.printf("corpus: the hub cannot be reached: %v", err)
+	s.fetch.printf("corpus: the fallback %s is taken in its place", s.config.Corpus.Fallback)
+	s.fetch.pins[corpusMark] = s.config.Corpus.fallbackMark()
+	return read()
+}
+
+// components opens what the entries name. Without weights they are one component.
+func (s *sources) components(ctx context.Context, tok data.Vocabulary) (all []component, shares []int, err error) {
+	entries := s.entries()
+	defer func() {
+		if err != nil {
+			closeAll(all)
+			all = nil
+		}
+	}()
 	var weights []float64
 	for _, entry := range entries {
 		name, weight, weighted := parseWeight(entry)
-		input, err := openInput(name, tok)
+		input, release, err := s.openInput(ctx, name, tok)
 		if err != nil {
-			return nil, nil, err
+			return all, nil, err
 		}
 		if weighted {
 			weights = append(weights, weight)
 		}
-		all = append(all, component{entry, []data.CorpusInput{input}})
+		all = append(all, component{entry, []data.CorpusInput{input}, releases{release}})
 	}
 	switch {
 	case len(weights) == 0:
 		return []component{joinComponents(all)}, nil, nil
 	case len(weights) < len(entries):
-		return nil, nil, wrongInput("corpus.files: %s: of a mixture every part has a weight, such as %s=1", strings.Join(entries, ", "), entries[0])
+		return all, nil, wrongInput("corpus.files: %s: of a mixture every part has a weight, such as %s=1", strings.Join(entries, ", "), entries[0])
 	}
 	if shares, err = data.Shares(weights); err != nil {
-		return nil, nil, wrongInput("corpus.files: %w", err)
+		return all, nil, wrongInput("corpus.files: %w", err)
 	}
 	return all, shares, nil
 }
@@ -81,6 +125,7 @@ func joinComponents(all []component) component {
 	var names []string
 	for _, part := range all {
 		names = append(names, part.name)
+		c.release = append(c.release, part.release...)
 		in := part.inputs[0]
 		if last := len(c.inputs) - 1; last >= 0 && in.Tokenized == nil && c.inputs[last].Tokenized == nil {
 			c.inputs[last].Files = append(c.inputs[last].Files, in.Files...)
@@ -92,26 +137,28 @@ func joinComponents(all []component) component {
 	return c
 }
 
-// openInput finds the files of a name, or opens the tokenized corpus there.
-func openInput(name string, tok data.Vocabulary) (data.CorpusInput, error) {
-	switch {
-	case name == Embedded:
-		return data.CorpusInput{Files: []data.File{embedded.Corpus()}}, nil
-	case data.IsTokenized(name):
+// openInput finds the files of a name, or opens the tokenized corpus there. Files of the hub stay in the cache: a run that goes on
+// reads them again.
+func (s *sources) openInput(ctx context.Context, name string, tok data.Vocabulary) (data.CorpusInput, func(), error) {
+	if data.IsTokenized(name) {
 		t, err := data.OpenTokenized(name, tok)
 		if err != nil {
-			return data.CorpusInput{}, inputError{fmt.Errorf("corpus: %w", err)}
+			return data.CorpusInput{}, nil, inputError{fmt.Errorf("corpus: %w", err)}
 		}
-		return data.CorpusInput{Tokenized: t}, nil
+		return data.CorpusInput{Tokenized: t}, func() {}, nil
 	}
-	files, err := OpenCorpus(name)
-	return data.CorpusInput{Files: files}, err
+	files, release, err := s.fetch.files(ctx, name, true)
+	return data.CorpusInput{Files: files}, release, err
 }
 
-func (c component) close() {
-	for _, in := range c.inputs {
-		if in.Tokenized != nil {
-			in.Tokenized.Close()
+// closeAll closes what nothing is to be read of any more.
+func closeAll(all []component) {
+	for _, c := range all {
+		c.release.call()
+		for _, in := range c.inputs {
+			if in.Tokenized != nil {
+				in.Tokenized.Close()
+			}
 		}
 	}
 }
@@ -134,20 +181,31 @@ func setAside(n int, shares []int) []int {
 	return counts
 }
 
-// checkCorpus finds the corpus and reads as much of its files as has to be set aside.
+// checkCorpus finds the corpus and reads as much of its files as has to be set aside. A fallback has to be there too.
 func (s *sources) checkCorpus(ctx context.Context, tok data.Vocabulary) error {
+	if fallback := s.config.Corpus.Fallback; fallback != "" {
+		input, release, err := s.openInput(ctx, fallback, tok)
+		if err != nil {
+			return wrongInput("corpus.fallback: %w", err)
+		}
+		closeAll([]component{{fallback, []data.CorpusInput{input}, releases{release}}})
+	}
+	return s.orFallback(func() error { return s.checkParts(ctx, tok) })
+}
+
+func (s *sources) checkParts(ctx context.Context, tok data.Vocabulary) error {
 	c := s.config.Corpus
-	all, shares, err := components(c.Files, tok)
+	all, shares, err := s.components(ctx, tok)
 	if err != nil {
 		return err
 	}
+	defer closeAll(all)
 	report, selection := setAside(c.ReportWindows, shares), setAside(c.SelectionWindows, shares)
 	for i, part := range all {
-		defer part.close()
 		windows := report[i] + selection[i] + 1
 		head, err := data.OpenCorpus(ctx, part.inputs, tok, data.CorpusOptions{Length: c.Length, Packing: c.Packing, MaxTokens: int64(windows) * int64(c.Length)})
 		if err != nil {
-			return wrongInput("corpus: %w", err)
+			return readFault(ctx, fmt.Errorf("corpus: %w", err))
 		}
 		if head.Len() < windows {
 			return wrongInput("corpus: %s: %d windows of %d tokens in all, too few to set %d aside and train on the rest; give more text, or lower corpus.report_windows",
@@ -163,11 +221,19 @@ func (s *sources) text(ctx context.Context, log *runLog) (*corpusParts, error) {
 	if s.corpus != nil {
 		return s.corpus, nil
 	}
-	tok, err := s.tokenizer()
+	tok, err := s.tokenizer(ctx)
 	if err != nil {
 		return nil, err
 	}
-	all, shares, err := components(s.config.Corpus.Files, tok)
+	err = s.orFallback(func() error {
+		s.corpus, err = s.readParts(ctx, log, tok)
+		return err
+	})
+	return s.corpus, err
+}
+
+func (s *sources) readParts(ctx context.Context, log *runLog, tok data.Vocabulary) (*corpusParts, error) {
+	all, shares, err := s.components(ctx, tok)
 	if err != nil {
 		return nil, err
 	}
@@ -176,8 +242,10 @@ func (s *sources) text(ctx context.Context, log *runLog) (*corpusParts, error) {
 	for i, part := range all {
 		train, selection, report, err := s.readPart(ctx, log, part, i, shares, tok)
 		if err != nil {
+			closeAll(all)
 			return nil, err
 		}
+		part.release.call()
 		parts.train, reports = append(parts.train, train), append(reports, report)
 		if selection != nil {
 			selections = append(selections, selection)
@@ -187,7 +255,6 @@ func (s *sources) text(ctx context.Context, log *runLog) (*corpusParts, error) {
 	if len(selections) > 0 {
 		parts.selection = data.JoinCorpora(selections...)
 	}
-	s.corpus = parts
 	return parts, nil
 }
 
@@ -231,9 +298,9 @@ func (s *sources) readPart(ctx context.Context, log *runLog, part component, i i
 	return train, selection, report, nil
 }
 
-// readFault marks an error of reading data as one of input, unless reading was interrupted.
+// readFault marks an error of reading data as one of input, unless reading was interrupted, or the hub is at fault.
 func readFault(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || errors.Is(err, ErrUnreachable) {
 		return err
 	}
 	return inputError{err}

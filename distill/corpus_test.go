@@ -33,14 +33,15 @@ func corpusFolder(t *testing.T) string {
 
 func tokenizeInto(t *testing.T, dir string, names ...string) {
 	t.Helper()
-	tok, err := OpenTokenizer(Embedded)
+	tok, err := OpenTokenizer(t.Context(), Embedded, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := OpenCorpus(names...)
+	files, release, err := OpenCorpus(t.Context(), names, CorpusOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer release()
 	if err := data.Tokenize(t.Context(), dir, files, tok, data.TokenizingOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +57,7 @@ func throughStage2(t *testing.T, c Config, every int) []byte {
 	for attempt := range 60 {
 		ctx, cancel := context.WithCancel(t.Context())
 		log := &interrupter{left: every, cancel: cancel}
-		r, err := Open(c, Options{Out: out, Resume: attempt > 0, Log: log})
+		r, err := Open(ctx, c, Options{Out: out, Resume: attempt > 0, Log: log})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,7 +151,7 @@ func TestCorpusRefuses(t *testing.T) {
 	} {
 		cfg := smallRun(t)
 		cfg.Corpus.Files = c.files
-		_, err := NewPlan(cfg)
+		_, err := NewPlan(t.Context(), cfg, nil)
 		wantError(t, err, c.words...)
 		if !errors.Is(err, ErrInput) {
 			t.Errorf("%v is not an error of input", err)
@@ -199,7 +200,7 @@ func TestSetAside(t *testing.T) {
 // A budget of tokens counts those that are there, not the padding.
 func TestTokensOfPaddedWindows(t *testing.T) {
 	text := data.InMemory("a.jsonl", []byte(strings.Repeat("{\"text\":\"a dog\"}\n", 400)))
-	tok, err := OpenTokenizer(Embedded)
+	tok, err := OpenTokenizer(t.Context(), Embedded, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

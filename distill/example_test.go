@@ -42,7 +42,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	run, err := distill.Open(cfg, distill.Options{Out: filepath.Join(dir, "run")})
+	run, err := distill.Open(context.Background(), cfg, distill.Options{Out: filepath.Join(dir, "run")})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func ExampleConfig_Validate() {
 
 // Stage 1 on its own: the weights stay, SubLN is added and the linears compute in ternary.
 func ExampleConvert() {
-	m, err := distill.OpenModel(distill.Embedded)
+	m, err := distill.OpenModel(context.Background(), distill.Embedded, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

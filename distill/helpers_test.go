@@ -23,7 +23,9 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 )
 
-var openPretrained = sync.OnceValues(func() (*hf.Model, error) { return openModel(Embedded, embedded.Model) })
+var openPretrained = sync.OnceValues(func() (*hf.Model, error) {
+	return openModel(context.Background(), newFetcher(nil, nil), Embedded, embedded.Model)
+})
 
 // tinyConfig is a decoder small enough to be trained hundreds of times in a test.
 func tinyConfig() decoder.Config {

@@ -1,17 +1,21 @@
 package distill
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/bitdistill/bitdistill/bitnet/hf"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/distill/embedded"
 	"github.com/bitdistill/bitdistill/internal/atomicfile"
+	"github.com/bitdistill/bitdistill/internal/hub"
 )
 
 // EmbeddedTeacher stands for the teacher in the binary where a model to judge is named.
@@ -26,9 +30,10 @@ type Subject struct {
 }
 
 // OpenModel loads a model by the name that commands take for it: a folder in Hugging Face form, a run folder, which means
-// its student, or "embedded" and "embedded-teacher" for those in the binary. A folder inside a run folder, such as that
-// of a baseline, knows its run too. Errors wrap [ErrInput].
-func OpenModel(name string) (*Subject, error) {
+// its student, a hub id, or "embedded" and "embedded-teacher" for those in the binary. A folder inside a run folder, such as
+// that of a baseline, knows its run too. log is told what is fetched, and may be nil. Errors wrap [ErrInput] or [ErrUnreachable].
+func OpenModel(ctx context.Context, name string, log io.Writer) (*Subject, error) {
+	f := newFetcher(log, nil)
 	switch name {
 	case Embedded, EmbeddedTeacher:
 		unpack := embedded.Model
@@ -39,7 +44,7 @@ func OpenModel(name string) (*Subject, error) {
 		if err != nil {
 			return nil, err
 		}
-		m, err := openModel(Embedded, unpack)
+		m, err := openModel(ctx, f, Embedded, unpack)
 		if err != nil {
 			return nil, err
 		}
@@ -49,7 +54,7 @@ func OpenModel(name string) (*Subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := openModel(dir, nil)
+	m, err := openModel(ctx, f, dir, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -127,37 +132,79 @@ func OpenHeldOut(path string) data.File { return taskFile(path, embedded.Dev) }
 // OpenText is a text to measure perplexity on: a file, or "embedded". Nothing is opened yet.
 func OpenText(path string) data.File { return taskFile(path, embedded.Corpus) }
 
-// OpenCorpus expands the names of corpus files: files, folders, patterns, or "embedded". Nothing is opened yet. Errors wrap
-// [ErrInput].
-func OpenCorpus(names ...string) ([]data.File, error) {
-	var files []data.File
-	for _, name := range names {
-		if name == Embedded {
-			files = append(files, embedded.Corpus())
-			continue
-		}
-		more, err := data.Files(name)
-		if err != nil {
-			return nil, inputError{fmt.Errorf("corpus: %w", err)}
-		}
-		files = append(files, more...)
-	}
-	return files, nil
+// CorpusOptions say how the files of a corpus on the hub are fetched.
+type CorpusOptions struct {
+	Keep bool      // leaves files in the cache; else those that were not there before are removed once they are read
+	Log  io.Writer // is told what is fetched; may be nil
 }
 
-// OpenTokenizer is the tokenizer of a model, whose weights are not loaded: a folder in Hugging Face form, a run folder, or
-// "embedded". Errors wrap [ErrInput].
-func OpenTokenizer(name string) (*hf.Tokenizer, error) {
-	if name != Embedded {
-		dir, _, err := locate(name)
+// OpenCorpus expands the names of corpus files: files, folders, patterns, data sets of the hub, or "embedded". Nothing is opened
+// yet. The files can be opened, in their order, until release is called. Errors wrap [ErrInput] or [ErrUnreachable].
+func OpenCorpus(ctx context.Context, names []string, o CorpusOptions) (files []data.File, release func(), err error) {
+	f := newFetcher(o.Log, nil)
+	var all releases
+	for _, name := range names {
+		more, release, err := f.files(ctx, name, o.Keep)
+		if err != nil {
+			all.call()
+			return nil, nil, err
+		}
+		files, all = append(files, more...), append(all, release)
+	}
+	return files, all.call, nil
+}
+
+// releases are to be called once what they belong to has been read.
+type releases []func()
+
+func (r releases) call() {
+	for _, release := range r {
+		release()
+	}
+}
+
+// files finds the files of one name of a corpus.
+func (f *fetcher) files(ctx context.Context, name string, keep bool) (files []data.File, release func(), err error) {
+	switch {
+	case name == Embedded:
+		files = []data.File{embedded.Corpus()}
+	case strings.HasPrefix(name, hubCorpus):
+		return f.corpus(ctx, name, keep)
+	default:
+		if files, err = data.Files(name); err != nil {
+			return nil, nil, inputError{fmt.Errorf("corpus: %w", err)}
+		}
+	}
+	return files, func() {}, nil
+}
+
+// OpenTokenizer is the tokenizer of a model, whose weights are not loaded, nor fetched: a folder in Hugging Face form, a GGUF file, a
+// run folder, a hub id, or "embedded". log is told what is fetched, and may be nil. Errors wrap [ErrInput] or [ErrUnreachable].
+func OpenTokenizer(ctx context.Context, name string, log io.Writer) (*hf.Tokenizer, error) {
+	f := newFetcher(log, nil)
+	if name == Embedded {
+		m, err := readModel(ctx, f, name, embedded.Model, hf.Check)
 		if err != nil {
 			return nil, err
 		}
-		name = dir
+		return m.Tokenizer, nil
 	}
-	m, err := readModel(name, embedded.Model, hf.Check)
+	dir, _, err := locate(name)
 	if err != nil {
 		return nil, err
 	}
-	return m.Tokenizer, nil
+	if dir, err = f.model(ctx, dir, (*hub.Repo).Tokenizer); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(dir); err != nil {
+		return nil, noModel(name)
+	}
+	t, err := hf.OpenTokenizer(dir)
+	if err != nil {
+		return nil, inputError{err}
+	}
+	if t == nil {
+		return nil, wrongInput("%s: no tokenizer.json", name)
+	}
+	return t, nil
 }

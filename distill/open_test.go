@@ -55,7 +55,7 @@ func writeFile(t *testing.T, content string) string {
 func TestOpenEmbedded(t *testing.T) {
 	var weights [2][]float32
 	for i, name := range []string{Embedded, EmbeddedTeacher} {
-		m, err := OpenModel(name)
+		m, err := OpenModel(t.Context(), name, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +86,7 @@ func TestOpenUnfinished(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{dir, filepath.Join(dir, StudentDir), filepath.Join(dir, "nothing"), t.TempDir()} {
-		if m, err := OpenModel(name); m != nil || !errors.Is(err, ErrInput) {
+		if m, err := OpenModel(t.Context(), name, nil); m != nil || !errors.Is(err, ErrInput) {
 			t.Errorf("%s: %v, %v", name, m, err)
 		}
 	}

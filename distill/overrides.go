@@ -108,7 +108,7 @@ func plainly(err error) error {
 
 // clone copies what decoding into the config would change in place.
 func (c Config) clone() Config {
-	c.Corpus.Files = slices.Clone(c.Corpus.Files)
+	c.Corpus.Files, c.Hub = slices.Clone(c.Corpus.Files), maps.Clone(c.Hub)
 	return c
 }
 

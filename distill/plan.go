@@ -2,6 +2,7 @@ package distill
 
 import (
 	"context"
+	"io"
 	"os"
 	"runtime"
 
@@ -40,22 +41,27 @@ type ModelBytes struct {
 
 // NewPlan reads what a config names, weights excepted, and refuses what a run would stumble over later: settings that do
 // not fit the model, folders that are not models, a teacher with another vocabulary, tasks, tables with wrong rows and
-// corpus files that are not there. Nothing is written. Errors wrap [ErrInput].
-func NewPlan(cfg Config) (*Plan, error) {
+// corpus files that are not there. What is on the hub is brought into the cache; log is told so, and may be nil. Nothing else is
+// written. Errors wrap [ErrInput] or [ErrUnreachable].
+func NewPlan(ctx context.Context, cfg Config, log io.Writer) (*Plan, error) {
+	return newPlan(ctx, cfg, newFetcher(log, cfg.Hub))
+}
+
+func newPlan(ctx context.Context, cfg Config, fetch *fetcher) (*Plan, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, inputError{err}
 	}
-	s, err := newSources(cfg)
+	s, err := newSources(cfg, fetch)
 	if err != nil {
 		return nil, err
 	}
-	base, err := s.described()
+	base, err := s.described(ctx)
 	if err != nil {
 		return nil, err
 	}
 	teacher := base
 	if cfg.Teacher != "" {
-		if teacher, err = readModel(cfg.Teacher, embedded.Teacher, hf.Check); err != nil {
+		if teacher, err = readModel(ctx, fetch, cfg.Teacher, embedded.Teacher, hf.Check); err != nil {
 			return nil, err
 		}
 		if err := cfg.checkTeacher(teacher, base); err != nil {
@@ -73,9 +79,10 @@ func NewPlan(cfg Config) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.checkFiles(base); err != nil {
+	if err := s.checkFiles(ctx, base); err != nil {
 		return nil, err
 	}
+	cfg.Hub = fetch.hub()
 	p := &Plan{Config: cfg, Layer: l.Layer, SplitHeads: l.Relations.SplitHeads}
 	cfg.Loss = l
 	p.Memory = cfg.memory(base.Config, student, teacher.Config, runtime.GOMAXPROCS(0), s.task.CountedTokens(cfg.Task.MaxLength))
@@ -122,7 +129,7 @@ func (c Config) checkLengths(most int) error {
 }
 
 // checkFiles reads the task's tables as text, and of the corpus as much as has to be set aside.
-func (s *sources) checkFiles(base *hf.Model) error {
+func (s *sources) checkFiles(ctx context.Context, base *hf.Model) error {
 	t := s.config.Task
 	if t.Train != Embedded && sameFile(t.Train, t.Dev) { // there may be a folder of that name, too
 		return wrongInput("task.dev: %s is the training data; what is reported on must not be trained on", t.Dev)
@@ -142,7 +149,7 @@ func (s *sources) checkFiles(base *hf.Model) error {
 	if err := s.task.Check(base.Tokenizer, options); err != nil {
 		return inputError{err}
 	}
-	return s.checkCorpus(context.Background(), base.Tokenizer)
+	return s.checkCorpus(ctx, base.Tokenizer)
 }
 
 func sameFile(a, b string) bool {

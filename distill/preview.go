@@ -12,13 +12,14 @@ import (
 const previewRows = 200
 
 // ShowExamples writes the first n examples of the training table as [data.Examples.Show] does: the tokens that the model gets, and
-// which of them the loss counts. Rows that a selection split takes away are among them. Errors wrap [ErrInput].
-func ShowExamples(ctx context.Context, cfg Config, n int, w io.Writer, colour bool) error {
-	s, err := newSources(cfg)
+// which of them the loss counts. Rows that a selection split takes away are among them. log is told
+// what is fetched, and may be nil. Errors wrap [ErrInput] or [ErrUnreachable].
+func ShowExamples(ctx context.Context, cfg Config, n int, w io.Writer, colour bool, log io.Writer) error {
+	s, err := newSources(cfg, newFetcher(log, cfg.Hub))
 	if err != nil {
 		return err
 	}
-	tok, err := s.tokenizer()
+	tok, err := s.tokenizer(ctx)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -63,12 +64,12 @@ type Run struct {
 
 // Open makes the run folder, or with Options.Resume opens it, and opens the backend. What a new run would stumble over later is
 // refused first, see [NewPlan]. Errors about input wrap [ErrInput].
-func Open(cfg Config, o Options) (*Run, error) {
+func Open(ctx context.Context, cfg Config, o Options) (*Run, error) {
 	r := &Run{Config: cfg, dir: o.Out, log: &runLog{text: o.Log, observe: o.OnStep}}
 	if o.Log == nil {
 		r.log.text = io.Discard
 	}
-	if err := r.open(o.Resume); err != nil {
+	if err := r.open(ctx, o.Resume); err != nil {
 		r.Close()
 		return nil, err
 	}
@@ -88,7 +89,7 @@ func wrongInput(format string, args ...any) error {
 	return inputError{fmt.Errorf(format, args...)}
 }
 
-func (r *Run) open(resume bool) error {
+func (r *Run) open(ctx context.Context, resume bool) error {
 	if r.dir == "" {
 		return wrongInput("out: missing; name a folder for the run")
 	}
@@ -107,12 +108,14 @@ func (r *Run) open(resume bool) error {
 		return inputError{err}
 	}
 	// What may be refused comes before anything is written.
+	fetch := r.fetcher(r.Config)
 	if !found {
-		if r.Plan, err = NewPlan(r.Config); err != nil {
+		if r.Plan, err = newPlan(ctx, r.Config, fetch); err != nil {
 			return err
 		}
+		r.Config = r.Plan.Config
 	}
-	if r.sources, err = newSources(r.Config); err != nil {
+	if r.sources, err = newSources(r.Config, fetch); err != nil {
 		return err
 	}
 	if r.choice, err = backend.Open(r.Config.Backend); err != nil {
@@ -141,10 +144,27 @@ func (r *Run) open(resume bool) error {
 	return nil
 }
 
+// fetcher logs as the run does.
+func (r *Run) fetcher(cfg Config) *fetcher {
+	f := newFetcher(nil, cfg.Hub)
+	f.printf = r.log.printf
+	return f
+}
+
+// noteHub stores what was learned of the hub since the config was written.
+func (r *Run) noteHub() error {
+	now := r.sources.fetch.hub()
+	if maps.Equal(now, r.Config.Hub) {
+		return nil
+	}
+	r.Config.Hub, r.sources.config.Hub = now, now
+	return writeJSON(r.path(configFile), r.Config)
+}
+
 // Reconfigure changes the config of a run whose folder is open, as a later stage may want: how the stages to come train.
 // What the models and the data are cannot change once a stage is done, since its folder would belie the config. Stages that
 // are done keep their settings in their training.json.
-func (r *Run) Reconfigure(cfg Config) error {
+func (r *Run) Reconfigure(ctx context.Context, cfg Config) error {
 	if reflect.DeepEqual(cfg, r.Config) {
 		return nil
 	}
@@ -154,11 +174,13 @@ func (r *Run) Reconfigure(cfg Config) error {
 	if err := r.keepsBasis(cfg); err != nil {
 		return err
 	}
-	plan, err := NewPlan(cfg)
+	fetch := r.fetcher(cfg)
+	plan, err := newPlan(ctx, cfg, fetch)
 	if err != nil {
 		return err
 	}
-	sources, err := newSources(cfg)
+	cfg = plan.Config
+	sources, err := newSources(cfg, fetch)
 	if err != nil {
 		return err
 	}
@@ -179,7 +201,7 @@ func (r *Run) Reconfigure(cfg Config) error {
 func (r *Run) keepsBasis(cfg Config) error {
 	was, is := r.Config, cfg
 	for _, c := range []*Config{&was, &is} { // what may change
-		c.Preset, c.Backend = "", ""
+		c.Preset, c.Backend, c.Hub, c.Corpus.Fallback = "", "", nil, ""
 		c.FineTune, c.BitNetSFT, c.Stage2, c.Stage3, c.Loss = Training{}, Training{}, Training{}, Training{}, Loss{}
 		c.Task.GenerateRows = 0
 		c.EvalBatchSize, c.LogEvery, c.TernaryEvery, c.CheckpointEvery = 0, 0, 0, 0

@@ -54,7 +54,7 @@ func smallRun(t testing.TB, overrides ...string) Config {
 // opened opens a run, which is closed with the test.
 func opened(t testing.TB, c Config, o Options) *Run {
 	t.Helper()
-	r, err := Open(c, o)
+	r, err := Open(t.Context(), c, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func again(t *testing.T, r *Run, c Config, results *Results) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(c, Options{Out: r.dir}); !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), "--resume") {
+	if _, err := Open(t.Context(), c, Options{Out: r.dir}); !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), "--resume") {
 		t.Errorf("a second run in the folder: %v", err)
 	}
 	metrics := r.path(metricsFile)
@@ -208,7 +208,7 @@ func again(t *testing.T, r *Run, c Config, results *Results) {
 	}
 	var log bytes.Buffer
 	resumed := opened(t, Config{}, Options{Out: r.dir, Resume: true, Log: &log})
-	if _, err := Open(c, Options{Out: r.dir, Resume: true}); !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), "another process") {
+	if _, err := Open(t.Context(), c, Options{Out: r.dir, Resume: true}); !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("two at once: %v", err)
 	}
 	repeated, err := resumed.Do(context.Background())
@@ -257,7 +257,7 @@ func TestRunInterrupted(t *testing.T) {
 		for ; results == nil && attempts < 60; attempts++ {
 			ctx, cancel := context.WithCancel(context.Background())
 			log := &interrupter{left: every, cancel: cancel}
-			r, err := Open(c, Options{Out: out, Resume: attempts > 0, Log: log})
+			r, err := Open(t.Context(), c, Options{Out: out, Resume: attempts > 0, Log: log})
 			if err != nil {
 				t.Fatal(err)
 			}

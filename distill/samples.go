@@ -27,10 +27,7 @@ type Sample struct {
 
 // generate has a model write behind the held-out prompts, and compares the texts with the references.
 func (r *Run) generate(ctx context.Context, name string, m *hf.Model, e *data.Examples) (*Overlap, []string, error) {
-	end, ok := m.Tokenizer.EOS()
-	if !ok {
-		return nil, nil, fmt.Errorf("%s: the tokenizer names no end-of-text token", name)
-	}
+	end, _ := e.End()
 	g, err := eval.NewGenerator(r.choice.Backend, m.Config, m.Store, end, r.Config.EvalBatchSize)
 	if err != nil {
 		return nil, nil, err
@@ -50,7 +47,7 @@ func (r *Run) writeSamples(ctx context.Context, outputs map[string][]string) err
 	if err != nil {
 		return err
 	}
-	tok, err := r.sources.tokenizer()
+	tok, err := r.sources.tokenizer(ctx)
 	if err != nil {
 		return err
 	}

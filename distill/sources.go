@@ -7,6 +7,7 @@ import (
 	"github.com/bitdistill/bitdistill/bitnet/hf"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/distill/embedded"
+	"github.com/bitdistill/bitdistill/internal/hub"
 )
 
 // sources reads what a run starts from, each thing when it is first needed: the pretrained model, the task's data, the
@@ -14,6 +15,8 @@ import (
 type sources struct {
 	config Config
 	task   data.Task
+	fetch  *fetcher
+	begun  bool // stage 2 has been trained on the corpus: another one cannot take its place any more
 
 	base     *hf.Model // config and tokenizer alone
 	examples *taskExamples
@@ -28,23 +31,23 @@ type taskExamples struct {
 }
 
 // newSources finds the task, so that a wrong name shows at once.
-func newSources(cfg Config) (*sources, error) {
+func newSources(cfg Config, fetch *fetcher) (*sources, error) {
 	task, err := OpenTask(cfg.Task.Name)
 	if err != nil {
 		return nil, err
 	}
-	return &sources{config: cfg, task: task}, nil
+	return &sources{config: cfg, task: task, fetch: fetch}, nil
 }
 
 // model loads a fresh copy of the pretrained model.
-func (s *sources) model() (*hf.Model, error) {
-	return s.pretrained(hf.Load)
+func (s *sources) model(ctx context.Context) (*hf.Model, error) {
+	return s.pretrained(ctx, hf.Load)
 }
 
 // described is the pretrained model without its weights.
-func (s *sources) described() (*hf.Model, error) {
+func (s *sources) described(ctx context.Context) (*hf.Model, error) {
 	if s.base == nil {
-		m, err := s.pretrained(hf.Check)
+		m, err := s.pretrained(ctx, hf.Check)
 		if err != nil {
 			return nil, err
 		}
@@ -53,8 +56,8 @@ func (s *sources) described() (*hf.Model, error) {
 	return s.base, nil
 }
 
-func (s *sources) pretrained(read func(dir string) (*hf.Model, error)) (*hf.Model, error) {
-	m, err := readModel(s.config.Model, embedded.Model, read)
+func (s *sources) pretrained(ctx context.Context, read func(dir string) (*hf.Model, error)) (*hf.Model, error) {
+	m, err := readModel(ctx, s.fetch, s.config.Model, embedded.Model, read)
 	if err != nil || s.config.Layers == 0 {
 		return m, err
 	}
@@ -64,16 +67,16 @@ func (s *sources) pretrained(read func(dir string) (*hf.Model, error)) (*hf.Mode
 	return m, nil
 }
 
-// openModel loads a folder, or what is embedded.
-func openModel(name string, unpack func(dir string) error) (*hf.Model, error) {
-	return readModel(name, unpack, hf.Load)
+// openModel loads a folder, what the hub has, or what is embedded.
+func openModel(ctx context.Context, f *fetcher, name string, unpack func(dir string) error) (*hf.Model, error) {
+	return readModel(ctx, f, name, unpack, hf.Load)
 }
 
 // readModel is openModel with hf.Load, or hf.Check where the weights are not wanted.
-func readModel(name string, unpack func(dir string) error, read func(dir string) (*hf.Model, error)) (*hf.Model, error) {
-	dir := name
+func readModel(ctx context.Context, f *fetcher, name string, unpack func(dir string) error, read func(dir string) (*hf.Model, error)) (*hf.Model, error) {
+	var dir string
+	var err error
 	if name == Embedded {
-		var err error
 		if dir, err = os.MkdirTemp("", "bitdistill-"); err != nil {
 			return nil, err
 		}
@@ -81,9 +84,11 @@ func readModel(name string, unpack func(dir string) error, read func(dir string)
 		if err := unpack(dir); err != nil {
 			return nil, err
 		}
+	} else if dir, err = f.model(ctx, name, (*hub.Repo).Model); err != nil {
+		return nil, err
 	}
 	if _, err := os.Stat(dir); err != nil {
-		return nil, wrongInput("%s: no such folder or file; a model is a folder with config.json, model.safetensors and tokenizer.json, or a GGUF file", name)
+		return nil, noModel(name)
 	}
 	m, err := read(dir)
 	if err != nil {
@@ -95,9 +100,13 @@ func readModel(name string, unpack func(dir string) error, read func(dir string)
 	return m, nil
 }
 
+func noModel(name string) error {
+	return wrongInput("%s: no such folder or file; a model is a folder with config.json, model.safetensors and tokenizer.json, a GGUF file, or a hub id such as HuggingFaceTB/SmolLM2-135M", name)
+}
+
 // tokenizer is the pretrained model's.
-func (s *sources) tokenizer() (*hf.Tokenizer, error) {
-	m, err := s.described()
+func (s *sources) tokenizer(ctx context.Context) (*hf.Tokenizer, error) {
+	m, err := s.described(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +118,7 @@ func (s *sources) taskData(ctx context.Context, log *runLog) (*taskExamples, err
 	if s.examples != nil {
 		return s.examples, nil
 	}
-	tok, err := s.tokenizer()
+	tok, err := s.tokenizer(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ func TestLayers(t *testing.T) {
 			t.Fatal(err)
 		}
 		cfg.Layers, cfg.Teacher = layers, ""
-		return NewPlan(cfg)
+		return NewPlan(t.Context(), cfg, nil)
 	}
 	all, err := plan(0)
 	if err != nil {

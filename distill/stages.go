@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"os"
 
 	"github.com/bitdistill/bitdistill/bitnet"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
@@ -68,7 +69,7 @@ func (r *Run) Teacher(ctx context.Context) error {
 	if ok, err := r.skip(TeacherDir); ok || err != nil {
 		return err
 	}
-	if _, err := r.sources.tokenizer(); err != nil {
+	if _, err := r.sources.tokenizer(ctx); err != nil {
 		return err
 	}
 	base := r.sources.base
@@ -78,7 +79,7 @@ func (r *Run) Teacher(ctx context.Context) error {
 		}
 		return r.fineTune(ctx, TeacherDir, TeacherLabel, bitnet.Full(), r.Config.FineTune)
 	}
-	teacher, err := openModel(r.Config.Teacher, embedded.Teacher)
+	teacher, err := openModel(ctx, r.sources.fetch, r.Config.Teacher, embedded.Teacher)
 	if err != nil {
 		return err
 	}
@@ -116,7 +117,7 @@ func (r *Run) Stage1(ctx context.Context) error {
 	if ok, err := r.skip(Stage1Dir); ok || err != nil {
 		return err
 	}
-	base, err := r.sources.model()
+	base, err := r.sources.model(ctx)
 	if err != nil {
 		return err
 	}
@@ -180,8 +181,14 @@ func (r *Run) Stage2(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if _, err := os.Stat(r.path(checkpointsDir, Stage2Dir)); err == nil {
+		r.sources.begun = true
+	}
 	text, err := r.sources.text(ctx, r.log)
 	if err != nil {
+		return err
+	}
+	if err := r.noteHub(); err != nil {
 		return err
 	}
 	judge, err := eval.NewLanguageModel(r.choice.Backend, student.Config, student.Store, r.Config.EvalBatchSize)
@@ -277,7 +284,7 @@ func (l Loss) resolve(student, teacher decoder.Config) (Loss, error) {
 
 // fineTune trains the pretrained model on the task with cross entropy alone.
 func (r *Run) fineTune(ctx context.Context, dir, label string, q bitnet.Quantization, t Training) error {
-	m, err := r.sources.model()
+	m, err := r.sources.model(ctx)
 	if err != nil {
 		return err
 	}

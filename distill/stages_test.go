@@ -76,16 +76,16 @@ func TestReconfigure(t *testing.T) {
 		}
 		return c
 	}
-	if err := r.Reconfigure(changed("seed=7")); err != nil {
+	if err := r.Reconfigure(t.Context(), changed("seed=7")); err != nil {
 		t.Errorf("before any stage: %v", err)
 	}
 	if err := r.Stage1(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for _, o := range []string{"seed=8", "teacher=elsewhere", "student.subln=all", "task.max_length=20", "corpus.length=8", "model=elsewhere"} {
-		wrong(t, r.Reconfigure(changed(o)), Stage1Dir, "start another run")
+		wrong(t, r.Reconfigure(t.Context(), changed(o)), Stage1Dir, "start another run")
 	}
-	if err := r.Reconfigure(changed("stage3.learning_rate=0.01", "loss.gamma=3", "log_every=5")); err != nil {
+	if err := r.Reconfigure(t.Context(), changed("stage3.learning_rate=0.01", "loss.gamma=3", "log_every=5")); err != nil {
 		t.Errorf("how stage 3 trains: %v", err)
 	}
 	if stored, err := StoredConfig(r.dir); err != nil || stored.Loss.Gamma != 3 || stored.Seed != 7 {
@@ -101,7 +101,7 @@ func TestOpenRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	open := func(c Config, o Options) error {
-		r, err := Open(c, o)
+		r, err := Open(t.Context(), c, o)
 		if err == nil {
 			r.Close()
 		}
@@ -130,7 +130,7 @@ func TestOpenRefuses(t *testing.T) {
 func TestTeacherRefused(t *testing.T) {
 	student := modelFolder(t, tinyModel(t, 1))
 	teacherStage := func(teacher string) error {
-		r, err := Open(smallRun(t, "model="+student, "teacher="+teacher), Options{Out: t.TempDir()})
+		r, err := Open(t.Context(), smallRun(t, "model="+student, "teacher="+teacher), Options{Out: t.TempDir()})
 		if err == nil {
 			r.Close()
 		}

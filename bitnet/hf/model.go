@@ -67,25 +67,30 @@ func Check(path string) (*Model, error) {
 	return m, nil
 }
 
+// OpenTokenizer reads the tokenizer of a model, nil if it has none. The weights need not be there unless they are in one file with it.
+func OpenTokenizer(path string) (*Tokenizer, error) {
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		m, weights, err := openGGUF(path)
+		if err != nil {
+			return nil, err
+		}
+		weights.close()
+		return m.Tokenizer, nil
+	}
+	m, err := openFolder(path)
+	if err != nil {
+		return nil, err
+	}
+	return m.Tokenizer, nil
+}
+
 // open reads all but the weights.
 func open(path string) (*Model, *weightFiles, error) {
 	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 		return openGGUF(path)
 	}
-	m := &Model{files: map[string][]byte{}, path: path}
-	for _, name := range append([]string{configName}, carried...) {
-		data, err := readFile(path, name, maxCarried)
-		if errors.Is(err, fs.ErrNotExist) && name != configName {
-			continue
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		m.files[name] = data
-	}
-	m.config = m.files[configName]
-	delete(m.files, configName)
-	if err := m.parse(path); err != nil {
+	m, err := openFolder(path)
+	if err != nil {
 		return nil, nil, err
 	}
 	weights, err := openWeights(path)
@@ -97,6 +102,24 @@ func open(path string) (*Model, *weightFiles, error) {
 		return nil, nil, err
 	}
 	return m, weights, nil
+}
+
+// openFolder reads what of a folder is not weights.
+func openFolder(path string) (*Model, error) {
+	m := &Model{files: map[string][]byte{}, path: path}
+	for _, name := range append([]string{configName}, carried...) {
+		data, err := readFile(path, name, maxCarried)
+		if errors.Is(err, fs.ErrNotExist) && name != configName {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		m.files[name] = data
+	}
+	m.config = m.files[configName]
+	delete(m.files, configName)
+	return m, m.parse(path)
 }
 
 // parse reads the config and the tokenizer from the model's files, which are those of path.

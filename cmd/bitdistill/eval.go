@@ -99,7 +99,7 @@ func (c *cli) eval(ctx context.Context, f *evalFlags) error {
 	if err := f.checkSamples(); err != nil {
 		return err
 	}
-	m, choice, err := f.open()
+	m, choice, err := f.open(ctx, c.log)
 	if err != nil {
 		return err
 	}
@@ -149,10 +149,7 @@ func (c *cli) evalCompletions(ctx context.Context, f *evalFlags, m *distill.Subj
 	if err != nil {
 		return err
 	}
-	end, ok := m.Tokenizer.EOS()
-	if !ok {
-		return inputf("--model %s: the tokenizer names no end-of-text token", f.model)
-	}
+	end, _ := examples.End()
 	generator, err := eval.NewGenerator(choice.Backend, m.Config, m.Store, end, f.batchSize)
 	if err != nil {
 		return err

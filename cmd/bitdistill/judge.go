@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -23,14 +25,14 @@ type judgeFlags struct {
 func (f *judgeFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&f.model, "model", "", "`FOLDER` of a model, a run folder (its student), "+distill.Embedded+" or "+distill.EmbeddedTeacher)
+	flags.StringVar(&f.model, "model", "", "`FOLDER` of a model, a GGUF file, a hub id, a run folder (its student), "+distill.Embedded+" or "+distill.EmbeddedTeacher)
 	flags.StringVar(&f.engine, "engine", "graph", "graph; packed is not in this version")
 	flags.StringVar(&f.backend, "backend", "auto", "auto, go, xla:cpu or xla:cuda")
 	jsonFlag(cmd, &f.json)
 }
 
 // open checks the flags and opens the model and the backend. The caller closes the backend.
-func (f *judgeFlags) open() (*distill.Subject, *backend.Choice, error) {
+func (f *judgeFlags) open(ctx context.Context, log io.Writer) (*distill.Subject, *backend.Choice, error) {
 	switch {
 	case f.model == "":
 		return nil, nil, inputf("--model: missing; name a model's folder or a run folder")
@@ -41,7 +43,7 @@ func (f *judgeFlags) open() (*distill.Subject, *backend.Choice, error) {
 	case f.batchSize < 0:
 		return nil, nil, inputf("--batch-size: %d, want a positive number", f.batchSize)
 	}
-	m, err := distill.OpenModel(f.model)
+	m, err := distill.OpenModel(ctx, f.model, log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -60,9 +62,9 @@ func fits(m *distill.Subject, flag string, length int) error {
 	return nil
 }
 
-// readFault marks an error of reading data as one of input, unless reading was interrupted.
+// readFault marks an error of reading data as one of input, unless reading was interrupted, or the hub is at fault.
 func readFault(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() != nil {
+	if err == nil || ctx.Err() != nil || errors.Is(err, distill.ErrUnreachable) {
 		return err
 	}
 	return wrongInput{err}

@@ -62,7 +62,7 @@ func (c *cli) perplexity(ctx context.Context, f *perplexityFlags) error {
 	case f.maxTokens < 0:
 		return inputf("--max-tokens: %d, want a positive number", f.maxTokens)
 	}
-	m, choice, err := f.open()
+	m, choice, err := f.open(ctx, c.log)
 	if err != nil {
 		return err
 	}

@@ -51,6 +51,7 @@ Presets:
 Ctrl-C leaves a checkpoint, from which --resume goes on.`,
 		Example: `  bitdistill run
   bitdistill run --model SmolLM2-135M --train train.tsv --dev dev.tsv --corpus text/ --out RUN
+  bitdistill run --model SmolLM2 --task sst2 --train train.tsv --dev dev.tsv --corpus hf:Salesforce/wikitext/wikitext-103-raw-v1/train
   bitdistill run --resume --out RUN
   bitdistill run --stage 3 --set loss.gamma=10 --out RUN
   bitdistill run --task sst2 --train train.tsv --show 3 --dry-run --model ...
@@ -89,13 +90,13 @@ func (c *cli) run(ctx context.Context, f *runFlags) error {
 		return err
 	}
 	if f.dryRun {
-		plan, err := distill.NewPlan(cfg)
+		plan, err := distill.NewPlan(ctx, cfg, c.log)
 		if err != nil {
 			return err
 		}
 		return c.show(plan)
 	}
-	r, err := distill.Open(cfg, distill.Options{Out: f.out, Resume: found, Log: c.log})
+	r, err := distill.Open(ctx, cfg, distill.Options{Out: f.out, Resume: found, Log: c.log})
 	if err != nil {
 		return err
 	}
@@ -123,7 +124,7 @@ func (c *cli) showExamples(ctx context.Context, cfg distill.Config, f *runFlags)
 		to = c.log
 	}
 	file, ok := to.(*os.File)
-	return distill.ShowExamples(ctx, cfg, f.examples, to, ok && term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == "")
+	return distill.ShowExamples(ctx, cfg, f.examples, to, ok && term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == "", c.log)
 }
 
 // examine checks the flags against what the run folder holds, and reports whether it holds a run.
@@ -164,7 +165,7 @@ func (c *cli) stages(ctx context.Context, r *distill.Run, cfg distill.Config, f 
 	if done {
 		return nil, inputf("--stage %s: is done already, see %s; remove that folder to make it again", f.stage, folder)
 	}
-	if err := r.Reconfigure(cfg); err != nil {
+	if err := r.Reconfigure(ctx, cfg); err != nil {
 		return nil, err
 	}
 	if err := c.checkMemory(r.Plan); err != nil {

@@ -22,7 +22,7 @@ type runFlags struct {
 	examples             int
 
 	preset, config            string
-	model, teacher            string
+	model, teacher, fallback  string
 	task, train, dev, backend string
 	corpus, set               []string
 	seed                      uint64
@@ -37,12 +37,13 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.preset, "preset", "", "settings to start from; see above")
 	flags.StringVar(&f.config, "config", "", "JSON `FILE` of settings; what it leaves out stays")
 	flags.StringArrayVar(&f.set, "set", nil, "one setting by its JSON name, `key=value`, such as stage2.tokens=2M; repeatable")
-	flags.StringVar(&f.model, "model", "", "`FOLDER` of the pretrained model: config.json, safetensors, tokenizer.json")
-	flags.StringVar(&f.teacher, "teacher", "", "`FOLDER` of a model fine-tuned on the task; '' trains one")
+	flags.StringVar(&f.model, "model", "", "`FOLDER` of the pretrained model (config.json, safetensors, tokenizer.json), a GGUF file, or a hub id such as HuggingFaceTB/SmolLM2-135M")
+	flags.StringVar(&f.teacher, "teacher", "", "`FOLDER` of a model fine-tuned on the task, or a hub id; '' trains one")
 	flags.StringVar(&f.task, "task", "", "`NAME` of a built-in task, or a task file")
 	flags.StringVar(&f.train, "train", "", "table `FILE` to train on: .tsv, .csv, .jsonl or .parquet, also .gz or .zst")
 	flags.StringVar(&f.dev, "dev", "", "table `FILE` that results are reported on; used for nothing else")
-	flags.StringArrayVar(&f.corpus, "corpus", nil, "text `FILE` for stage 2, .txt, .jsonl (also .gz, .zst) or .parquet, a folder or a pattern, or what tokenize made; repeatable; FILE=WEIGHT for each makes a mixture")
+	flags.StringArrayVar(&f.corpus, "corpus", nil, "text `FILE` for stage 2, .txt, .jsonl (also .gz, .zst) or .parquet, a folder or a pattern, hf:owner/name of the hub, or what tokenize made; repeatable; FILE=WEIGHT for each makes a mixture")
+	flags.StringVar(&f.fallback, "fallback-corpus", "", "local corpus `FILE` or folder, in place of --corpus where the hub cannot be reached")
 	flags.StringVar(&f.out, "out", defaultOut, "`RUN` folder")
 	flags.BoolVar(&f.resume, "resume", false, "go on with the run in --out, with its settings")
 	flags.Uint64Var(&f.seed, "seed", 0, "decides the order of the data and the splits")
@@ -195,7 +196,7 @@ func (f *runFlags) further(stored distill.Config) (distill.Config, error) {
 		if base, err = distill.Preset(name); err != nil {
 			return stored, wrongInput{err}
 		}
-		base.Seed, base.Backend = stored.Seed, stored.Backend
+		base.Seed, base.Backend, base.Hub, base.Corpus.Fallback = stored.Seed, stored.Backend, stored.Hub, stored.Corpus.Fallback
 		from := inputs(&stored)
 		for i, to := range inputs(&base) {
 			if to.many == nil {
@@ -254,14 +255,15 @@ func (f *runFlags) over(c distill.Config) (distill.Config, error) {
 // named are the flags that stand for one setting.
 func (f *runFlags) named() map[string]func(*distill.Config) {
 	return map[string]func(*distill.Config){
-		"model":   func(c *distill.Config) { c.Model = f.model },
-		"teacher": func(c *distill.Config) { c.Teacher = f.teacher },
-		"task":    func(c *distill.Config) { c.Task.Name = f.task },
-		"train":   func(c *distill.Config) { c.Task.Train = f.train },
-		"dev":     func(c *distill.Config) { c.Task.Dev = f.dev },
-		"corpus":  func(c *distill.Config) { c.Corpus.Files = f.corpus },
-		"seed":    func(c *distill.Config) { c.Seed = f.seed },
-		"backend": func(c *distill.Config) { c.Backend = f.backend },
+		"model":           func(c *distill.Config) { c.Model = f.model },
+		"teacher":         func(c *distill.Config) { c.Teacher = f.teacher },
+		"task":            func(c *distill.Config) { c.Task.Name = f.task },
+		"train":           func(c *distill.Config) { c.Task.Train = f.train },
+		"dev":             func(c *distill.Config) { c.Task.Dev = f.dev },
+		"corpus":          func(c *distill.Config) { c.Corpus.Files = f.corpus },
+		"fallback-corpus": func(c *distill.Config) { c.Corpus.Fallback = f.fallback },
+		"seed":            func(c *distill.Config) { c.Seed = f.seed },
+		"backend":         func(c *distill.Config) { c.Backend = f.backend },
 	}
 }
 

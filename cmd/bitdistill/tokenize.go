@@ -17,7 +17,7 @@ import (
 type tokenizeFlags struct {
 	model, out, shard string
 	corpus            []string
-	merge, json       bool
+	merge, keep, json bool
 }
 
 func (c *cli) tokenizeCommand() *cobra.Command {
@@ -34,17 +34,19 @@ of what they left. The result depends on the files and the tokenizer alone.`,
 		Example: `  bitdistill tokenize --model SmolLM2-135M --corpus text/ --out text.tokens
   bitdistill tokenize --model SmolLM2-135M --corpus 'web-*.jsonl.zst' --out web.tokens --shard 2/8
   bitdistill tokenize --out web.tokens --merge
+  bitdistill tokenize --model SmolLM2 --corpus hf:tiiuae/falcon-refinedweb --out web.tokens
   bitdistill run --model SmolLM2-135M --corpus web.tokens ...`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.withAdvice(c.tokenize(cmd.Context(), f)) },
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&f.model, "model", "", "`FOLDER` of the model whose tokenizer is used, or "+distill.Embedded)
-	flags.StringArrayVar(&f.corpus, "corpus", nil, "`FILE` of text or JSONL, also .gz and .zst, or Parquet, a folder or a pattern; may be repeated")
+	flags.StringVar(&f.model, "model", "", "`FOLDER` of the model whose tokenizer is used, a hub id, or "+distill.Embedded)
+	flags.StringArrayVar(&f.corpus, "corpus", nil, "`FILE` of text or JSONL, also .gz and .zst, or Parquet, a folder, a pattern, or hf:owner/name of the hub; may be repeated")
 	flags.StringVar(&f.out, "out", "", "`FOLDER` to write to")
 	flags.StringVar(&f.shard, "shard", "", "do only part `I/N` of the work, from 1/N to N/N; nothing is merged")
 	flags.BoolVar(&f.merge, "merge", false, "make the corpus of what all shards left")
+	flags.BoolVar(&f.keep, "keep-shards", false, "leave files of the hub in the cache; else those that were not there go once they are read")
 	jsonFlag(cmd, &f.json)
 	return cmd
 }
@@ -60,18 +62,19 @@ func (c *cli) tokenize(ctx context.Context, f *tokenizeFlags) error {
 	case only:
 		return c.mergeTokenized(ctx, f)
 	case f.model == "":
-		return inputf("--model: missing; name the folder of the model whose tokenizer is to be used")
+		return inputf("--model: missing; name the folder or hub id of the model whose tokenizer is to be used")
 	case len(f.corpus) == 0:
-		return inputf("--corpus: missing; name files, folders or patterns")
+		return inputf("--corpus: missing; name files, folders, patterns or data sets of the hub")
 	}
-	tok, err := distill.OpenTokenizer(f.model)
+	tok, err := distill.OpenTokenizer(ctx, f.model, c.log)
 	if err != nil {
 		return err
 	}
-	files, err := distill.OpenCorpus(f.corpus...)
+	files, release, err := distill.OpenCorpus(ctx, f.corpus, distill.CorpusOptions{Keep: f.keep, Log: c.log})
 	if err != nil {
 		return err
 	}
+	defer release()
 	progress := &tokenizeProgress{log: c, began: time.Now()}
 	progress.shown = progress.began
 	err = data.Tokenize(ctx, f.out, files, tok, data.TokenizingOptions{Shard: shard, Shards: shards, Progress: progress.update})

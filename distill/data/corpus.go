@@ -98,8 +98,8 @@ type CorpusInput struct {
 // ReadCorpus reads and tokenizes texts in the order given. Every document gets the model's token in front and its end
 // token behind, where the tokenizer has them. What a document is:
 //
-//   - in a .jsonl file, the field "text" of the object on each line;
-//   - in a .parquet file, a value of the column "text";
+//   - in a .jsonl file, or .json that is packed, the field "text" of the object on each line, or else "content";
+//   - in a .parquet file, a value of the column "text", or else "content";
 //   - in a .txt file that contains the mark <|endoftext|>, what stands between two marks;
 //   - else the whole .txt file. Blank lines do not end a document: they stand between paragraphs.
 //

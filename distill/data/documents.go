@@ -73,19 +73,24 @@ func readPieces(f File, whole bool, yield func(number int, piece []byte) error) 
 }
 
 // isLines reports whether a document is the text in a line of JSON.
-func isLines(f File) bool { return strings.HasPrefix(extension(f.Name), ".jsonl") }
+func isLines(f File) bool { return strings.HasPrefix(extension(f.Name), ".json") }
 
-// isTable reports whether a document is a value of a table's column "text".
+// textNames are the columns, and fields of objects, that text is looked for in: the first one that is there.
+var textNames = []string{"text", "content"}
+
+// isTable reports whether a document is a value of a table's text column.
 func isTable(f File) bool { return extension(f.Name) == ".parquet" }
 
 // readTextColumn is readPieces for tables.
 func readTextColumn(f File, yield func(number int, piece []byte) error) error {
 	return readTable(f, &receiver{
 		choose: func(columns []string) ([]field, error) {
-			if i := slices.Index(columns, "text"); i >= 0 {
-				return []field{{column: i}}, nil
+			for _, name := range textNames {
+				if i := slices.Index(columns, name); i >= 0 {
+					return []field{{column: i}}, nil
+				}
 			}
-			return nil, fmt.Errorf("%s: no column \"text\" among %q", f.Name, columns)
+			return nil, fmt.Errorf("%s: none of the columns %q among %q", f.Name, textNames, columns)
 		},
 		row: func(number int, values []string) error {
 			if len(values[0]) > maxDocument {
@@ -142,7 +147,7 @@ func unit(f File) string {
 	return "document"
 }
 
-// jsonText is the text of a line {"text": …}; an empty line has none.
+// jsonText is the text of a line {"text": …} or {"content": …}; an empty line has none.
 func jsonText(line []byte) (string, error) {
 	if len(bytes.TrimSpace(line)) == 0 {
 		return "", nil
@@ -153,10 +158,16 @@ func jsonText(line []byte) (string, error) {
 	if err := json.Unmarshal(line, &object); err != nil {
 		return "", fmt.Errorf("not a JSON object with a text: %w", err)
 	}
-	if object.Text == nil {
-		return "", errors.New(`the object has no field "text"`)
+	if object.Text != nil {
+		return *object.Text, nil
 	}
-	return *object.Text, nil
+	var other struct {
+		Content *string `json:"content"`
+	}
+	if err := json.Unmarshal(line, &other); err != nil || other.Content == nil {
+		return "", fmt.Errorf("the object has none of the fields %q, or not as text", textNames)
+	}
+	return *other.Content, nil
 }
 
 // splitAtMark returns a bufio.SplitFunc for documents between marks. It remembers how far it has looked: the scanner

@@ -18,8 +18,9 @@ import (
 // File is a named input that can be opened: a file on disk ([OnDisk]) or bytes in the program ([InMemory]).
 // The extension of the name decides the format; gzip and Zstandard are recognised by their first bytes.
 type File struct {
-	Name string // as messages show it
-	Open func() (io.ReadCloser, error)
+	Name  string // as messages show it
+	Open  func() (io.ReadCloser, error)
+	Bytes int64 // as it lies on disk, where that is known before it is opened; 0 where opening tells, -1 where it must not be opened for that
 }
 
 // OnDisk is the file at path. Nothing is opened yet.
@@ -39,6 +40,9 @@ func (memory) Close() error { return nil }
 
 // size is the bytes of the file as it lies on disk, or 0 where that is not known.
 func (f File) size() int64 {
+	if f.Bytes != 0 {
+		return max(0, f.Bytes)
+	}
 	in, err := f.Open()
 	if err != nil {
 		return 0
@@ -55,8 +59,11 @@ func (f File) size() int64 {
 	return 0
 }
 
-// corpusExtensions are the formats that ReadCorpus knows.
-var corpusExtensions = []string{".txt", ".txt.gz", ".txt.zst", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet"}
+// corpusExtensions are the formats that ReadCorpus knows. JSON that is packed is taken for lines of JSON, as large corpora have it.
+var corpusExtensions = []string{".txt", ".txt.gz", ".txt.zst", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".json.gz", ".json.zst", ".parquet"}
+
+// CorpusExtensions are the endings of names that files of a corpus have.
+func CorpusExtensions() []string { return slices.Clone(corpusExtensions) }
 
 // Files expands paths, folders and glob patterns into corpus files, sorted within each argument and without
 // repetition. A folder stands for the .parquet files and the .txt and .jsonl files, plain or packed, directly in it.

@@ -406,6 +406,28 @@ func TestParquetCorpus(t *testing.T) {
 	wantError(t, err, "b.parquet", "Parquet")
 }
 
+// The text may be called content, and lines of JSON may be packed under the name .json; of both names, text is the one.
+func TestTextNames(t *testing.T) {
+	want := readCorpus(t, CorpusOptions{Length: 3}, byteTokenizer{}, InMemory("a.jsonl", []byte("{\"text\":\"one two\"}\n{\"text\":\"three\"}\n")))
+	path := filepath.Join(t.TempDir(), "a.parquet")
+	check(t, parquet.WriteFile(path, []struct {
+		Title   string `parquet:"title"`
+		Content string `parquet:"content"`
+	}{{"no", "one two"}, {"no", "three"}}))
+	lines := "{\"content\":\"one two\",\"title\":\"no\"}\n{\"content\":[\"no\"],\"text\":\"three\"}\n"
+	for _, f := range []File{OnDisk(path), InMemory("a.jsonl", []byte(lines)), InMemory("a.json.gz", pack([]byte(lines)))} {
+		if got := readCorpus(t, CorpusOptions{Length: 3}, byteTokenizer{}, f); got.Fingerprint() != want.Fingerprint() {
+			t.Errorf("%s: %v, want %v", f.Name, got.Counts, want.Counts)
+		}
+	}
+	_, err := ReadCorpus(t.Context(), []File{InMemory("a.jsonl", []byte("{\"content\":[\"x\"]}"))}, byteTokenizer{}, CorpusOptions{Length: 2})
+	wantError(t, err, "a.jsonl: line 1", `"content"`, "not as text")
+	config := filepath.Join(filepath.Dir(path), "config.json") // what is not packed may be anything
+	check(t, os.WriteFile(config, []byte(lines), 0o666))
+	_, err = Files(config)
+	wantError(t, err, "config.json", "not a corpus file")
+}
+
 func TestZstandard(t *testing.T) {
 	content := []byte(strings.Repeat("{\"text\":\"some words\"}\n", 3000))
 	good := packZstd(t, content)

@@ -63,7 +63,7 @@ func makeRun() (string, error) {
 	if err != nil {
 		return dir, err
 	}
-	run, err := distill.Open(cfg, distill.Options{Out: filepath.Join(dir, "run")})
+	run, err := distill.Open(context.Background(), cfg, distill.Options{Out: filepath.Join(dir, "run")})
 	if err != nil {
 		return dir, err
 	}

@@ -25,7 +25,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	flag.StringVar(&cfg.Model, "model", "", "Hugging Face `folder` of the pretrained model")
+	flag.StringVar(&cfg.Model, "model", "", "Hugging Face `folder` of the pretrained model, or its hub id")
 	flag.StringVar(&cfg.Task.Train, "train", "", "TSV `file` with the columns sentence and label (0 or 1)")
 	flag.StringVar(&cfg.Task.Dev, "dev", "", "the same to report on, used for nothing else")
 	corpus := flag.String("corpus", "", "general text `file` for stage 2")
@@ -35,7 +35,7 @@ func run(ctx context.Context) error {
 	if err := cfg.Set(flag.Args()...); err != nil {
 		return err
 	}
-	r, err := distill.Open(cfg, distill.Options{Out: *out, Resume: distill.HoldsRun(*out), Log: os.Stderr})
+	r, err := distill.Open(ctx, cfg, distill.Options{Out: *out, Resume: distill.HoldsRun(*out), Log: os.Stderr})
 	if err != nil {
 		return err
 	}

@@ -96,7 +96,7 @@ func TestTrainGoesOn(t *testing.T) {
 	if err != nil || len(m.Steps) != 1 {
 		t.Errorf("%d steps, want 1: %v", len(m.Steps), err)
 	}
-	student, err := distill.OpenModel(s.Folder("run/stage2"))
+	student, err := distill.OpenModel(t.Context(), s.Folder("run/stage2"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

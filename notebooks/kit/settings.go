@@ -15,7 +15,7 @@ import (
 
 // Settings are the parameters that all notebooks have.
 type Settings struct {
-	Model            string // folder of a pretrained model in Hugging Face form, or "embedded"
+	Model            string // folder of a pretrained model in Hugging Face form, a GGUF file, a hub id, or "embedded"
 	Task, Train, Dev string // a built-in task or a task file, with its TSV files; "embedded"
 	Corpus           string // text of stage 2, or "embedded"
 	Backend          string // go, xla:cpu, xla:cuda or auto

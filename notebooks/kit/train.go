@@ -18,6 +18,13 @@ func Context() (ctx context.Context, stop context.CancelFunc) {
 	return signal.NotifyContext(context.Background(), os.Interrupt)
 }
 
+// Model opens a model as commands name it: a folder, a run, a hub id, one in the library. What is fetched is told in the cell's output.
+func Model(name string) (*distill.Subject, error) {
+	ctx, stop := Context()
+	defer stop()
+	return distill.OpenModel(ctx, name, os.Stderr)
+}
+
 // Train runs stages in a run folder, one after the other, and shows their losses while they run. The button that stops a cell leaves
 // a checkpoint, from which the cell goes on when it is run again; a stage that is done is only shown. Without a notebook around it is
 // silent.
@@ -35,7 +42,7 @@ func Train(cfg distill.Config, folder, title string, stages ...string) error {
 	show := func(s distill.Step) {
 		live.Update(s.Step, s.Steps, fmt.Sprintf("%s, loss %.3f", s.Stage, s.Loss), chart)
 	}
-	run, err := distill.Open(cfg, distill.Options{Out: folder, Resume: distill.HoldsRun(folder), OnStep: show})
+	run, err := distill.Open(ctx, cfg, distill.Options{Out: folder, Resume: distill.HoldsRun(folder), OnStep: show})
 	if err != nil {
 		return err
 	}
