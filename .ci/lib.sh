@@ -71,10 +71,11 @@ fuzz() {
 	xargs -L 1 -P "$(nproc)" bash -c 'fuzz_one "$@"' fuzz_one "$1" <<<"$list" || fail "a fuzz target"
 }
 
-# fuzz_one TIME TARGET PACKAGE prints the last line of a target, or all if it fails.
+# fuzz_one TIME TARGET PACKAGE prints the last line of a target, or all if it fails. Inputs are not minimized: where the machine is
+# busy, Go reports one as failing whose minimization was cut short.
 fuzz_one() {
 	local log=$scratch/${3//\//.}.$2.log
-	if ! go test -run '^$' -fuzz "^$2\$" -fuzztime "$1" -fuzzminimizetime 5s -parallel 1 "$3" >"$log" 2>&1; then
+	if ! go test -run '^$' -fuzz "^$2\$" -fuzztime "$1" -fuzzminimizetime 0x -parallel 1 "$3" >"$log" 2>&1; then
 		# The fuzzer may report the end of its own time as an error; a finding always names its input.
 		if grep -q 'Failing input' "$log" || ! grep -q 'context deadline exceeded' "$log"; then
 			echo "$2 $3"
