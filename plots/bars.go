@@ -95,11 +95,16 @@ func names(bars []Bar) []string {
 	return out
 }
 
-// addBars adds the bars with their values beside, and error bars: lines with caps at both ends. echarts has none of its own but
-// by a function, which an option does not hold.
-func addBars(o *option, format func(float64) string, bars []Bar, lying bool) {
-	items, labels, caps, whiskers := make([]any, len(bars)), []any{}, []point{}, []any{}
-	bad := 0
+// barMarks is what is drawn of bars, each by its place along the axis.
+type barMarks struct {
+	bars, labels, whiskers []any
+	caps                   []point // ends of the whiskers
+	bad                    int     // values that are not finite
+}
+
+// marksOf gives vertical bars a colour each; lying ones are variants of the first, which alone has another.
+func marksOf(format func(float64) string, bars []Bar, lying bool) barMarks {
+	m := barMarks{[]any{}, []any{}, []any{}, []point{}, 0} // lists, not null, in the page
 	at := func(i int, v float64) point {
 		p := point{num(i), num(v)}
 		if lying {
@@ -111,56 +116,55 @@ func addBars(o *option, format func(float64) string, bars []Bar, lying bool) {
 		text, end := format(b.Value), b.Value
 		if !finite(b.Value) {
 			text, end = "not finite", 0
-			bad++
+			m.bad++
 		} else if b.Err > 0 && finite(b.Err) {
 			text += " ± " + asExact(b.Err, text)
 			end += b.Err
 			lo, hi := at(i, b.Value-b.Err), at(i, end)
-			caps = append(caps, lo, hi)
-			whiskers = append(whiskers, []any{map[string]any{"coord": lo}, map[string]any{"coord": hi}})
+			m.caps = append(m.caps, lo, hi)
+			m.whiskers = append(m.whiskers, []any{map[string]any{"coord": lo}, map[string]any{"coord": hi}})
 		}
-		items[i] = map[string]any{
-			"value":     num(b.Value),
-			"itemStyle": map[string]any{"color": palette(i)},
+		color := palette(i)
+		if lying && i == 0 {
+			color = palette(1)
+		} else if lying {
+			color = palette(0)
 		}
-		labels = append(labels, map[string]any{"value": at(i, end), "label": map[string]any{"formatter": text}})
+		m.bars = append(m.bars, map[string]any{"value": num(b.Value), "itemStyle": map[string]any{"color": color}})
+		m.labels = append(m.labels, map[string]any{"value": at(i, end), "label": map[string]any{"formatter": text}})
 	}
-	position, size := "top", []float64{14, 1.5}
+	return m
+}
+
+// addBars adds the bars with their values beside, and error bars: lines with caps at both ends. echarts has none of its own but
+// by a function, which an option does not hold.
+func addBars(o *option, format func(float64) string, bars []Bar, lying bool) {
+	m := marksOf(format, bars, lying)
+	position, size, axis := "top", []float64{14, 1.5}, o.YAxis[0].Name
 	if lying {
-		position, size = "right", []float64{1.5, 14}
-		for i := range items { // one colour: they are variants of one thing
-			color := palette(0)
-			if i == 0 {
-				color = palette(1)
-			}
-			items[i].(map[string]any)["itemStyle"] = map[string]any{"color": color}
-		}
+		position, size, axis = "right", []float64{1.5, 14}, o.XAxis[0].Name
 	}
 	solid := &opts.ItemStyle{Opacity: opts.Float(1)}
-	axis := o.YAxis[0].Name
-	if lying {
-		axis = o.XAxis[0].Name
-	}
 	o.Tooltip.Trigger = "item"
 	o.Series = []series{
 		{
-			SingleSeries: charts.SingleSeries{Name: axis, Type: "bar", Data: items, BarMaxWidth: "90"},
-			Mark: &markLine{Symbol: []string{"none", "none"}, Silent: true, Data: whiskers, MarkLineStyle: opts.MarkLineStyle{
+			SingleSeries: charts.SingleSeries{Name: axis, Type: "bar", Data: m.bars, BarMaxWidth: "90"},
+			Mark: &markLine{Symbol: []string{"none", "none"}, Silent: true, Data: m.whiskers, MarkLineStyle: opts.MarkLineStyle{
 				Label: &opts.Label{Show: opts.Bool(false)}, LineStyle: &opts.LineStyle{Type: "solid", Width: 1.5, Color: textColor},
 			}},
 		},
 		{Silent: true, Z: 6, Tooltip: &noTooltip{}, SingleSeries: charts.SingleSeries{
-			Name: "standard error", Type: "scatter", Data: caps, Symbol: "rect", SymbolSize: size, Color: textColor, ItemStyle: solid,
+			Name: "standard error", Type: "scatter", Data: m.caps, Symbol: "rect", SymbolSize: size, Color: textColor, ItemStyle: solid,
 		}},
 		{ // points too small to be seen, for the labels beyond the error bars
 			Silent: true, Z: 6, Tooltip: &noTooltip{},
-			SingleSeries: charts.SingleSeries{Name: "label", Type: "scatter", Data: labels, SymbolSize: 0.01, Color: textColor, ItemStyle: solid},
+			SingleSeries: charts.SingleSeries{Name: "label", Type: "scatter", Data: m.labels, SymbolSize: 0.01, Color: textColor, ItemStyle: solid},
 			Label:        &opts.Label{Show: opts.Bool(true), Position: position, Color: textColor, BackgroundColor: background},
 		},
 	}
 	var notes []string
-	if bad > 0 {
-		notes = append(notes, fmt.Sprintf("%d values are not finite", bad))
+	if m.bad > 0 {
+		notes = append(notes, fmt.Sprintf("%d values are not finite", m.bad))
 	}
 	if o.Title[0].Subtitle = subtitle(len(bars) == 0, notes...); o.Title[0].Subtitle != "" {
 		o.Grid[0].Top = "72"
