@@ -93,9 +93,6 @@ func TestHostile(t *testing.T) {
 			} else if text := err.Error(); len(text) > 2000 || strings.Contains(text, "could not be rendered") {
 				t.Errorf("error %.300s", text)
 			}
-			if took > 20*time.Second { // a second or two where nothing else runs and nothing watches
-				t.Errorf("took %v", took)
-			}
 			made := (after.TotalAlloc - before.TotalAlloc) >> 20
 			if made > 4096 {
 				t.Errorf("made %d MiB", made)
