@@ -26,10 +26,16 @@ func FuzzOpen(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, input []byte) {
-		before := allocated()
-		file, err := NewFile("fuzz", bytes.NewReader(input), int64(len(input)))
-		if got := allocated() - before; got > mostAllocated(len(input)) {
-			t.Errorf("%d bytes allocated for an input of %d", got, len(input))
+		var file *File
+		var err error
+		least := uint64(math.MaxUint64) // of some tries: what the fuzzer itself allocates meanwhile counts too
+		for try := 0; try < 5 && least > mostAllocated(len(input)); try++ {
+			before := allocated()
+			file, err = NewFile("fuzz", bytes.NewReader(input), int64(len(input)))
+			least = min(least, allocated()-before)
+		}
+		if least > mostAllocated(len(input)) {
+			t.Errorf("%d bytes allocated for an input of %d", least, len(input))
 		}
 		if err != nil {
 			if len(err.Error()) > 1200 {
