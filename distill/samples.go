@@ -53,6 +53,8 @@ func (r *Run) writeSamples(ctx context.Context, outputs map[string][]string) err
 	}
 	e := examples.dev
 	return atomicfile.WriteFile(r.path(samplesFile), func(w io.Writer) error {
+		lines := json.NewEncoder(w)
+		lines.SetEscapeHTML(false)
 		for i := range e.Len() {
 			s := Sample{e.Line(i), tok.Decode(e.Prompt(i)), e.Reference(i), map[string]string{}}
 			for name, texts := range outputs {
@@ -63,7 +65,7 @@ func (r *Run) writeSamples(ctx context.Context, outputs map[string][]string) err
 			if len(s.Outputs) == 0 {
 				break // all models continue the same first rows
 			}
-			if err := json.NewEncoder(w).Encode(s); err != nil {
+			if err := lines.Encode(s); err != nil {
 				return err
 			}
 		}

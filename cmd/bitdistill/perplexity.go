@@ -36,7 +36,8 @@ Every token of a window but its first is predicted, and the mean is over all of 
 
 With --stride N, windows begin N tokens apart and overlap: each token of the text is
 predicted once, by the first window that holds it, so that at least the length less N
-tokens stand in front of it, but at the text's beginning. The last window may be shorter.`,
+tokens stand in front of it, but at the text's beginning; those without any are not. The
+last window may be shorter.`,
 		Example: `  bitdistill perplexity --model embedded --data tinystories.txt.gz --length 256 --max-tokens 2048
   bitdistill perplexity --model RUN --data wiki.test.raw --json
   bitdistill perplexity --model RUN --data wiki.test.raw --length 1024 --stride 512`,
