@@ -222,6 +222,22 @@ func TestConfigFile(t *testing.T) {
 	if want := preset(t, "summarization"); err != nil || c.Stage2.Tokens != 3000 || c.Stage3 != want.Stage3 || c.Model != "" {
 		t.Errorf("%v, %+v", err, c)
 	}
+	// A length that a file gives unsets those of the preset; two that it gives are a fault.
+	for content, valid := range map[string]bool{
+		`{"stage2": {"steps": 3}, "stage3": {"steps": 4}}`: true, `{"stage2": {"epochs": 0.5}}`: true, `{"stage2": {"steps": 3, "tokens": "2M"}}`: false,
+	} {
+		base := preset(t, "classification")
+		if err := base.Set("model=m", "task.train=t.tsv", "task.dev=d.tsv", "corpus.files=[\"c.txt\"]"); err != nil {
+			t.Fatal(err)
+		}
+		c, err := ReadConfig(writeFile(t, content), base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Validate(); (err == nil) != valid {
+			t.Errorf("%s: %v", content, err)
+		}
+	}
 	for content, words := range map[string][]string{
 		"{\n \"seed\": 1,\n \"loss\": {\"gama\": 3}}": {"gama"},
 		"{\n \"seed\": 1,\n \"log_every\": \"x\"}":    {":3:", "log_every"},

@@ -95,6 +95,7 @@ func (s *sources) components(ctx context.Context, tok data.Vocabulary) (all []co
 		}
 	}()
 	var weights []float64
+	without := "" // an entry that has no weight
 	for _, entry := range entries {
 		name, weight, weighted := parseWeight(entry)
 		input, release, err := s.openInput(ctx, name, tok)
@@ -103,6 +104,8 @@ func (s *sources) components(ctx context.Context, tok data.Vocabulary) (all []co
 		}
 		if weighted {
 			weights = append(weights, weight)
+		} else {
+			without = entry
 		}
 		all = append(all, component{entry, []data.CorpusInput{input}, releases{release}})
 	}
@@ -110,7 +113,7 @@ func (s *sources) components(ctx context.Context, tok data.Vocabulary) (all []co
 	case len(weights) == 0:
 		return []component{joinComponents(all)}, nil, nil
 	case len(weights) < len(entries):
-		return all, nil, wrongInput("corpus.files: %s: of a mixture every part has a weight, such as %s=1", strings.Join(entries, ", "), entries[0])
+		return all, nil, wrongInput("corpus.files: of a mixture every part has a weight; write %s=1", without)
 	}
 	if shares, err = data.Shares(weights); err != nil {
 		return all, nil, wrongInput("corpus.files: %w", err)

@@ -33,10 +33,26 @@ func ReadConfig(path string, base Config) (Config, error) {
 			return Config{}, fmt.Errorf("%s: %w", path, err)
 		}
 	}
+	c.unsetLengths(raw)
 	if err := decodeStrictly(raw, &c); err != nil {
 		return Config{}, jsonError(path, raw, err)
 	}
 	return c, nil
+}
+
+// unsetLengths unsets the lengths of those trainings that a config file gives another.
+func (c *Config) unsetLengths(raw []byte) {
+	var fields map[string]json.RawMessage
+	_ = json.Unmarshal(raw, &fields) // here and below, faults show when all is decoded
+	for name, field := range fields {
+		var part map[string]json.RawMessage
+		_ = json.Unmarshal(field, &part)
+		for _, length := range lengths {
+			if value, ok := part[length]; ok {
+				_ = c.set([]string{name, length}, strings.Trim(string(value), `"`))
+			}
+		}
+	}
 }
 
 // Set changes fields by their JSON names, as in "stage2.tokens=2M" or "loss.relations.alpha=[1,1,0]". Values are JSON, or text

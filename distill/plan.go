@@ -134,12 +134,20 @@ func (s *sources) checkFiles(ctx context.Context, base *hf.Model) error {
 	if t.Train != Embedded && sameFile(t.Train, t.Dev) { // there may be a folder of that name, too
 		return wrongInput("task.dev: %s is the training data; what is reported on must not be trained on", t.Dev)
 	}
-	for _, table := range []struct {
-		name string
-		file data.File
-	}{{"train", taskFile(t.Train, embedded.Train)}, {"dev", taskFile(t.Dev, embedded.Dev)}} {
-		if _, err := s.task.Read(table.file); err != nil {
-			return wrongInput("task.%s: %w", table.name, err)
+	train, err := s.task.Read(taskFile(t.Train, embedded.Train))
+	if err != nil {
+		return wrongInput("task.train: %w", err)
+	}
+	dev, err := s.task.Read(taskFile(t.Dev, embedded.Dev))
+	if err != nil {
+		return wrongInput("task.dev: %w", err)
+	}
+	if n := data.Repeated(train, dev); n > 0 {
+		s.fetch.printf("warning: %d of the %d rows of %s have the text of a row of %s; results on those are not on held-out data", n, len(dev.Rows), dev.File, train.File)
+	}
+	if n := t.SelectionRows; n > 0 {
+		if _, _, _, err := data.Split(train, n, s.config.Seed); err != nil {
+			return inputError{err}
 		}
 	}
 	options, err := s.tokenizing(base, false)

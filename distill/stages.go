@@ -266,7 +266,7 @@ func (r *Run) Stage3(ctx context.Context) error {
 func (l Loss) resolve(student, teacher decoder.Config) (Loss, error) {
 	var err error
 	if l.Layer, err = student.Layer(l.Layer); err != nil {
-		return l, wrongInput("loss.layer: %w", err)
+		return l, wrongInput("loss.layer: %w; -1 is the last block (--set loss.layer=-1)", err)
 	}
 	if student.Layers != teacher.Layers {
 		return l, wrongInput("teacher: has %d layers, the student %d; relations are compared layer by layer", teacher.Layers, student.Layers)

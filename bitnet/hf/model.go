@@ -112,6 +112,9 @@ func openFolder(path string) (*Model, error) {
 		if errors.Is(err, fs.ErrNotExist) && name != configName {
 			continue
 		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, noConfig(path, err)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -120,6 +123,14 @@ func openFolder(path string) (*Model, error) {
 	m.config = m.files[configName]
 	delete(m.files, configName)
 	return m, m.parse(path)
+}
+
+// noConfig says what a folder without config.json is short of.
+func noConfig(path string, err error) error {
+	if others, _ := filepath.Glob(filepath.Join(path, "*.gguf")); len(others) > 0 {
+		return fmt.Errorf("%s: no %s, but a GGUF file: name %s itself: %w", path, configName, others[0], fs.ErrNotExist)
+	}
+	return fmt.Errorf("%s: no %s; a model is a folder with it, safetensors and tokenizer.json, or a GGUF file: %w", path, configName, err)
 }
 
 // parse reads the config and the tokenizer from the model's files, which are those of path.

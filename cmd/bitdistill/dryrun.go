@@ -20,7 +20,10 @@ func (c *cli) show(p *distill.Plan) error {
 		fmt.Fprintf(c.log, "memory of %s: about %s (weights %s, gradients %s, moments %s, teacher %s, activations %s)\n",
 			m.Stage, size(m.Total), size(m.Weights), size(m.Gradients), size(m.Moments), size(m.Teacher), size(m.Activations))
 	}
-	return c.checkMemory(p)
+	if err := c.checkMemory(p); err != nil { // the plan may be for another machine
+		fmt.Fprintf(c.log, "warning: %v\n", err)
+	}
+	return nil
 }
 
 // checkMemory warns of a training that may not fit, and refuses one that cannot: the estimate is good to a half. A run that goes
@@ -31,7 +34,7 @@ func (c *cli) checkMemory(p *distill.Plan) error {
 		return nil
 	}
 	peak := p.Peak()
-	advice := fmt.Sprintf("%s needs about %s of memory, this machine has %s; raise micro_batches, or lower batch_size or the lengths",
+	advice := fmt.Sprintf("%s needs about %s of memory, this machine has %s; raise micro_batches, or lower batch_size, layers or the lengths (--set layers=6)",
 		peak.Stage, size(peak.Total), size(int64(limit)))
 	switch need := uint64(peak.Total); {
 	case need > 2*limit:

@@ -62,7 +62,8 @@ error. A label's score is the log-probability of its whole answer behind the pro
 Of a task that generates text it reports the perplexity of the completions, each token
 given those before it, and BLEU and ROUGE of what the model writes behind the prompts:
 the most likely token each time, up to its end token or the task's max_completion. On a
-CPU that is slow: a token costs a pass over all weights. Try --limit first.
+CPU that is slow: a token costs a pass over all weights. Try --limit first. In --json BLEU
+is of 100 and ROUGE of 1, as sacrebleu and rouge-score have them.
 
 --model is the folder of a model, a run folder, which means its student, or the folder
 of another stage in it. Task, data and length are those of its run where they are not

@@ -143,23 +143,16 @@ func TestLogSamples(t *testing.T) {
 	}
 }
 
-// --show prints examples with what the loss counts in brackets, and with --dry-run nothing is made.
+// --show prints examples with what the loss counts in brackets. With --dry-run nothing is made, and stdout is its JSON alone.
 func TestShow(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	args := append(ownData(t, out), "--dry-run", "--show", "2")
 	r := call(t, args...)
-	r.want(t, exitDone)
-	shown, plan, _ := strings.Cut(r.out, "\n{")
-	if strings.Count(shown, "the loss counts 1\n") != 2 || !strings.Contains(shown, "train.tsv:2: ") || !strings.Contains(shown, "was|[ happy]\n") ||
-		!json.Valid([]byte("{"+plan)) {
-		t.Errorf("stdout:\n%s", r.out)
+	r.want(t, exitDone, "train.tsv:2: ", "the loss counts 1\n", "was|[ happy]\n")
+	if !json.Valid([]byte(r.out)) {
+		t.Errorf("stdout is not one object:\n%s", r.out)
 	}
 	missing(t, out)
-	r = call(t, append(args, "--json")...)
-	r.want(t, exitDone, "|[ happy]\n")
-	if !json.Valid([]byte(r.out)) {
-		t.Errorf("with --json stdout is not one object:\n%s", r.out)
-	}
 	call(t, append(args, "--show", "-1")...).want(t, exitInput, "--show: -1")
 }
 

@@ -120,7 +120,7 @@ func (c *cli) showExamples(ctx context.Context, cfg distill.Config, f *runFlags)
 		return nil
 	}
 	to := c.out
-	if f.json {
+	if f.json || f.dryRun {
 		to = c.log
 	}
 	file, ok := to.(*os.File)

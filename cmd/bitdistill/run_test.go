@@ -171,7 +171,8 @@ func TestReconfigure(t *testing.T) {
 		t.Errorf("stored: %+v", stored)
 	}
 	call(t, "run", "--stage", "3", "--out", out, "--preset", "balanced", "--dry-run",
-		"--set", "corpus.length=16", "--set", "corpus.report_windows=2", "--set", "corpus.selection_windows=2").want(t, exitDone)
+		"--set", "corpus.length=16", "--set", "corpus.report_windows=2", "--set", "corpus.selection_windows=2", "--set", "task.selection_rows=4").want(t, exitDone,
+		"warning: 12 of the 12 rows", "have the text of a row")
 	call(t, "run", "--stage", "3", "--out", out).want(t, exitInput, "teacher", "run stage teacher first")
 	call(t, "run", "--stage", "3", "--out", out, "--set", "stage3.batch_size=0").want(t, exitInput, "stage3.batch_size")
 }

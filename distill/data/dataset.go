@@ -106,6 +106,9 @@ func (r *taskReader) row(line int, values []string) error {
 	case r.task.Generates():
 		row.Completion = r.completion.render(rest)
 	default:
+		for i, v := range row.Values { // GLUE's sentences end with a space; texts to be classified do not
+			row.Values[i] = strings.TrimSpace(v)
+		}
 		var ok bool
 		if row.Label, ok = r.labels[rest[0]]; !ok {
 			err = fmt.Errorf("unknown label %q in column %q; task %s has %s", rest[0], r.task.LabelColumn, r.task.Name, r.task.values())

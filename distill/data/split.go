@@ -34,7 +34,7 @@ func Split(d *Dataset, n int, seed uint64) (train, heldOut *Dataset, counts Spli
 	case n < 1:
 		return nil, nil, counts, fmt.Errorf("%s: %d rows to hold out, want at least 1", d.File, n)
 	case n > len(whole):
-		return nil, nil, counts, fmt.Errorf("%s: %d rows to hold out, but only %d of its %d rows are not part of another row", d.File, n, len(whole), len(d.Rows))
+		return nil, nil, counts, fmt.Errorf("%s: %d rows to hold out (task.selection_rows), but only %d of its %d rows are not part of another row; lower the number", d.File, n, len(whole), len(d.Rows))
 	}
 	rng := rand.New(rand.NewPCG(seed, 0))
 	rng.Shuffle(len(whole), func(i, j int) { whole[i], whole[j] = whole[j], whole[i] })
@@ -48,7 +48,7 @@ func Split(d *Dataset, n int, seed uint64) (train, heldOut *Dataset, counts Spli
 	// The drawn rows themselves are among those taken out.
 	counts = SplitCounts{Train: len(train.Rows), HeldOut: n, Removed: removed - n}
 	if counts.Train == 0 {
-		return nil, nil, counts, fmt.Errorf("%s: with %d rows held out none is left to train on", d.File, n)
+		return nil, nil, counts, fmt.Errorf("%s: with %d rows held out (task.selection_rows) none is left to train on; lower the number", d.File, n)
 	}
 	return train, heldOut, counts, nil
 }
@@ -69,6 +69,24 @@ func Disjoint(train, heldOut *Dataset) (left *Dataset, removed int) {
 		left.Rows = append(left.Rows, row)
 	}
 	return left, removed
+}
+
+// Repeated counts the rows of heldOut whose text is also that of a row of train: the same words, whatever their case. What a model
+// says of those it may know by heart.
+func Repeated(train, heldOut *Dataset) int {
+	words := map[string]int32{}
+	key := func(text []int32) string { return fmt.Sprint(text) }
+	known := map[string]bool{}
+	for _, text := range readTexts(train, words) {
+		known[key(text)] = true
+	}
+	n := 0
+	for _, text := range readTexts(heldOut, words) {
+		if len(text) > 0 && known[key(text)] {
+			n++
+		}
+	}
+	return n
 }
 
 // texts is the words of each row, as numbers. Rows without words are contained in nothing and contain nothing.

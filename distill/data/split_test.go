@@ -146,3 +146,17 @@ func BenchmarkSplit(b *testing.B) {
 		})
 	}
 }
+
+func TestRepeated(t *testing.T) {
+	of := func(texts ...string) *Dataset {
+		d := &Dataset{Columns: []string{"text"}}
+		for _, text := range texts {
+			d.Rows = append(d.Rows, Row{Values: []string{text}})
+		}
+		return d
+	}
+	train := of("a good film", "bad", "", "long and dull ")
+	if n := Repeated(train, of("A  Good film", "a good", "bad", "", "good film a", "dull")); n != 2 {
+		t.Errorf("%d rows, want 2", n)
+	}
+}
