@@ -46,10 +46,16 @@ func readParquet(in, rest io.Reader, to *receiver) error {
 	if err := to.header(1, columns); err != nil {
 		return err
 	}
-	for _, f := range to.fields {
-		if err := checkParquet(table.Root().Columns()[f.column]); err != nil {
-			return fmt.Errorf("%s: column %q: %w", to.name, columns[f.column], err)
+	err = guarded(to.name, func() error {
+		for _, f := range to.fields {
+			if err := checkParquet(table.Root().Columns()[f.column]); err != nil {
+				return fmt.Errorf("column %q: %w", columns[f.column], err)
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	number := 0
 	for _, group := range table.RowGroups() {
