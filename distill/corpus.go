@@ -30,7 +30,7 @@ func (p *corpusParts) source(rows int, seed uint64) (data.Source, error) {
 type component struct {
 	name    string // the entries of corpus.files
 	inputs  []data.CorpusInput
-	release releases // to be called once files have been read
+	release releases // to be called once no file is to be read any more
 }
 
 // parseWeight takes a weight off an entry of corpus.files: "wiki/=3". A file whose whole name is that is a file.
@@ -139,13 +139,13 @@ func joinComponents(all []component) component {
 
 // openInput finds the files of a name, or opens the tokenized corpus there. Files of the hub stay in the cache: a run that goes on
 // reads them again.
-func (s *sources) openInput(ctx context.Context, name string, tok data.Vocabulary) (data.CorpusInput, func(), error) {
+func (s *sources) openInput(ctx context.Context, name string, tok data.Vocabulary) (data.CorpusInput, func(read bool), error) {
 	if data.IsTokenized(name) {
 		t, err := data.OpenTokenized(name, tok)
 		if err != nil {
 			return data.CorpusInput{}, nil, inputError{fmt.Errorf("corpus: %w", err)}
 		}
-		return data.CorpusInput{Tokenized: t}, func() {}, nil
+		return data.CorpusInput{Tokenized: t}, func(bool) {}, nil
 	}
 	files, release, err := s.fetch.files(ctx, name, true)
 	return data.CorpusInput{Files: files}, release, err
@@ -154,7 +154,7 @@ func (s *sources) openInput(ctx context.Context, name string, tok data.Vocabular
 // closeAll closes what nothing is to be read of any more.
 func closeAll(all []component) {
 	for _, c := range all {
-		c.release.call()
+		c.release.call(false)
 		for _, in := range c.inputs {
 			if in.Tokenized != nil {
 				in.Tokenized.Close()
@@ -245,7 +245,7 @@ func (s *sources) readParts(ctx context.Context, log *runLog, tok data.Vocabular
 			closeAll(all)
 			return nil, err
 		}
-		part.release.call()
+		part.release.call(true)
 		parts.train, reports = append(parts.train, train), append(reports, report)
 		if selection != nil {
 			selections = append(selections, selection)

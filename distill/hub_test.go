@@ -277,8 +277,9 @@ func readAll(t *testing.T, names ...string) (*data.Corpus, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer release()
-	return data.ReadCorpus(t.Context(), files, tok, data.CorpusOptions{Length: 16})
+	c, err := data.ReadCorpus(t.Context(), files, tok, data.CorpusOptions{Length: 16})
+	release(err == nil)
+	return c, err
 }
 
 // once makes something happen at the first request for a file.

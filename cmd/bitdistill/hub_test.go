@@ -191,22 +191,27 @@ func TestHubModels(t *testing.T) {
 	call(t, "eval", "--model", "owner/none", "--task", "sst2", "--data", write(t, "dev.tsv", table(6))).want(t, exitInput, "owner/none: no such folder", "does not exist at")
 }
 
-// Ctrl-C ends a download at once.
+// Ctrl-C ends a download at once. What has come is not fetched again.
 func TestHubInterrupted(t *testing.T) {
 	files, _ := hubShards(t, 2)
 	s := hubtest.New(t, "datasets", "owner/name", files)
 	s.Environment(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	s.Set(func(w http.ResponseWriter, r *http.Request) bool {
-		if !s.AtStorage(r, "data/train-00000-of-00002.jsonl.gz") {
+		if ctx.Err() != nil || !s.AtStorage(r, "data/train-00001-of-00002.jsonl.gz") {
 			return false
 		}
 		cancel()
 		<-r.Context().Done()
 		return true
 	})
-	callWith(t, ctx, &bytes.Buffer{}, "tokenize", "--model", distill.Embedded, "--corpus", "hf:owner/name", "--out", filepath.Join(t.TempDir(), "out")).
-		want(t, exitInterrupted, "go on with the same command")
+	args := []string{"tokenize", "--model", distill.Embedded, "--corpus", "hf:owner/name", "--out", filepath.Join(t.TempDir(), "out")}
+	callWith(t, ctx, &bytes.Buffer{}, args...).want(t, exitInterrupted, "go on with the same command")
+	s.Seen("")
+	call(t, args...).want(t, exitDone)
+	if got := s.Seen("GET /data/"); len(got) != 1 || !strings.Contains(got[0], "train-00001") {
+		t.Errorf("fetched %q", got)
+	}
 }
 
 // The fallback is named on the command line; without one, the error says that it can be.

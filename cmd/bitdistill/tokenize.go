@@ -74,10 +74,10 @@ func (c *cli) tokenize(ctx context.Context, f *tokenizeFlags) error {
 	if err != nil {
 		return err
 	}
-	defer release()
 	progress := &tokenizeProgress{log: c, began: time.Now()}
 	progress.shown = progress.began
 	err = data.Tokenize(ctx, f.out, files, tok, data.TokenizingOptions{Shard: shard, Shards: shards, Progress: progress.update})
+	release(err == nil)
 	if err != nil {
 		return readFault(ctx, err)
 	}
