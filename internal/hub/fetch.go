@@ -39,6 +39,9 @@ func (r *Repo) fetch(ctx context.Context, progress func(done, total int64), name
 	for i, name := range names {
 		f, ok := r.find(name)
 		if !ok {
+			if !safeName(name) {
+				return fmt.Errorf("%s: refused: the name %s could lead out of the cache, or cannot be used on this system", r.id, shown(name))
+			}
 			if r.absent != nil {
 				return r.notCached(r.id.repo() + "/" + name)
 			}

@@ -22,7 +22,7 @@ const (
 // optional are the files beside config and weights that belong to a model.
 var optional = []string{
 	"generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json",
-	"added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json",
+	"added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja",
 }
 
 // Model brings what a model needs into the cache and returns the folder with

@@ -181,9 +181,15 @@ func (r *Repo) list(ctx context.Context) error {
 	return r.check(&l)
 }
 
-// check turns what the hub listed into files.
+// check turns what the hub listed into files. Names that are not safe are left
+// out: most repositories that have one are of use without it.
 func (r *Repo) check(l *listing) error {
-	for i, s := range l.Siblings {
+	var odd []string
+	for _, s := range l.Siblings {
+		if !safeName(s.Name) {
+			odd = append(odd, s.Name)
+			continue
+		}
 		f := File{Name: s.Name, Size: -1, hash: s.BlobID}
 		size := s.Size
 		if s.LFS != nil {
@@ -193,8 +199,6 @@ func (r *Repo) check(l *listing) error {
 			}
 		}
 		switch {
-		case !safeName(f.Name):
-			return fmt.Errorf("siblings[%d]: refused: the name %s could lead out of the cache", i, shown(f.Name))
 		case f.hash != "" && !fileHash.MatchString(f.hash):
 			return fmt.Errorf("%s: refused: %s is not a checksum", f.Name, shown(f.hash))
 		case size != nil && (*size < 0 || *size > maxTotal):
@@ -204,6 +208,9 @@ func (r *Repo) check(l *listing) error {
 			f.Size = *size
 		}
 		r.files = append(r.files, f)
+	}
+	if len(odd) > 0 {
+		r.Log(fmt.Sprintf("%s: %d of its files are passed over, as their names cannot be used here: %s", r.id, len(odd), shown(odd[0])))
 	}
 	slices.SortFunc(r.files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
 	for i := 1; i < len(r.files); i++ {
