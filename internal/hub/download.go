@@ -15,6 +15,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/bitdistill/bitdistill/internal/tensorfile"
 )
 
 // partial is a file on its way, under a name of its own. What of it is there
@@ -169,7 +171,7 @@ func (r *Repo) receive(ctx context.Context, p *partial, progress func(done int64
 	case http.StatusPartialContent:
 		want := fmt.Sprintf("bytes %d-%d/%d", p.done, p.want.Size-1, p.want.Size)
 		if got := resp.Header.Get("Content-Range"); p.done == 0 || got != want {
-			return fmt.Errorf("refused: %s sends %s where %s was asked for", r.endpoint.Host, shown(got), want)
+			return fmt.Errorf("refused: %s sends %s where %s was asked for", r.endpoint.Host, tensorfile.Quote(got), want)
 		}
 	default:
 		return fmt.Errorf("%s answers %d", r.endpoint.Host, resp.StatusCode)

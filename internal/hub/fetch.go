@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/bitdistill/bitdistill/internal/tensorfile"
 	"github.com/gofrs/flock"
 )
 
@@ -40,12 +41,12 @@ func (r *Repo) fetch(ctx context.Context, progress func(done, total int64), name
 		f, ok := r.find(name)
 		if !ok {
 			if !safeName(name) {
-				return fmt.Errorf("%s: refused: the name %s could lead out of the cache, or cannot be used on this system", r.id, shown(name))
+				return fmt.Errorf("%s: refused: the name %s could lead out of the cache, or cannot be used on this system", r.id, tensorfile.Quote(name))
 			}
 			if r.absent != nil {
 				return r.notCached(r.id.repo() + "/" + name)
 			}
-			return kindErrorf(ErrNotFound, "%s: has no file %s", r.id, shown(name))
+			return kindErrorf(ErrNotFound, "%s: has no file %s", r.id, tensorfile.Quote(name))
 		}
 		if r.absent != nil {
 			info, err := os.Stat(r.pointer(f))

@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/bitdistill/bitdistill/internal/tensorfile"
 )
 
 // ID names a repository of the hub, and perhaps one file in it.
@@ -28,7 +30,7 @@ var (
 // owner/name/file.gguf@revision.
 func ParseID(s string) (ID, error) {
 	wrong := func(why string) (ID, error) {
-		return ID{}, fmt.Errorf("%s is not a hub id: %s; write owner/name, owner/name@revision or owner/name/file.gguf", shown(s), why)
+		return ID{}, fmt.Errorf("%s is not a hub id: %s; write owner/name, owner/name@revision or owner/name/file.gguf", tensorfile.Quote(s), why)
 	}
 	repo, revision, given := strings.Cut(s, "@")
 	if !given {

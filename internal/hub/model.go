@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/bitdistill/bitdistill/internal/tensorfile"
 )
 
 const (
@@ -122,7 +124,7 @@ func (r *Repo) shards() ([]string, error) {
 		if r.absent != nil {
 			return nil, r.notCached(r.id.repo() + "/" + name)
 		}
-		return nil, kindErrorf(ErrNotFound, "%s: %s names the shard %s, which the repository lacks", r.id, indexName, shown(name))
+		return nil, kindErrorf(ErrNotFound, "%s: %s names the shard %s, which the repository lacks", r.id, indexName, tensorfile.Quote(name))
 	}
 	return names, nil
 }
