@@ -205,7 +205,7 @@ func (s *sources) checkParts(ctx context.Context, tok data.Vocabulary) error {
 		windows := report[i] + selection[i] + 1
 		head, err := data.OpenCorpus(ctx, part.inputs, tok, data.CorpusOptions{Length: c.Length, Packing: c.Packing, MaxTokens: int64(windows) * int64(c.Length)})
 		if err != nil {
-			return readFault(ctx, fmt.Errorf("corpus: %w", err))
+			return ReadFault(ctx, fmt.Errorf("corpus: %w", err))
 		}
 		if head.Len() < windows {
 			return wrongInput("corpus: %s: %d windows of %d tokens in all, too few to set %d aside and train on the rest; give more text, or lower corpus.report_windows",
@@ -267,7 +267,7 @@ func (s *sources) readPart(ctx context.Context, log *runLog, part component, i i
 		}
 		log.printf("corpus: comparing %s with its checksums, Tokens=%s", part.name, data.FormatTokens(int64(in.Tokenized.Info.Tokens)))
 		if err := in.Tokenized.Check(ctx, nil); err != nil {
-			return nil, nil, nil, readFault(ctx, err)
+			return nil, nil, nil, ReadFault(ctx, err)
 		}
 	}
 	forReport, forSelection := setAside(c.ReportWindows, shares)[i], setAside(c.SelectionWindows, shares)[i]
@@ -280,7 +280,7 @@ func (s *sources) readPart(ctx context.Context, log *runLog, part component, i i
 	}
 	train, err = data.OpenCorpus(ctx, part.inputs, tok, data.CorpusOptions{Length: c.Length, Packing: c.Packing, MaxTokens: limit})
 	if err != nil {
-		return nil, nil, nil, readFault(ctx, err)
+		return nil, nil, nil, ReadFault(ctx, err)
 	}
 	if shares == nil {
 		log.printf("corpus: %v", train.Counts)
@@ -298,9 +298,9 @@ func (s *sources) readPart(ctx context.Context, log *runLog, part component, i i
 	return train, selection, report, nil
 }
 
-// readFault marks an error of reading data as one of input, unless reading was interrupted, or the hub is at fault.
-func readFault(ctx context.Context, err error) error {
-	if ctx.Err() != nil || errors.Is(err, ErrUnreachable) {
+// ReadFault makes an error of reading data wrap [ErrInput], unless there is none, reading was interrupted, or the hub is at fault.
+func ReadFault(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil || errors.Is(err, ErrUnreachable) {
 		return err
 	}
 	return inputError{err}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -211,6 +212,30 @@ func TestHubInterrupted(t *testing.T) {
 	call(t, args...).want(t, exitDone)
 	if got := s.Seen("GET /data/"); len(got) != 1 || !strings.Contains(got[0], "train-00001") {
 		t.Errorf("fetched %q", got)
+	}
+}
+
+// A run that stands still without the hub takes the fallback that the error asks for, and no other one after that.
+func TestFallbackOnResume(t *testing.T) {
+	files, folder := hubShards(t, 2)
+	s := hubtest.New(t, "datasets", "owner/name", files)
+	cache := s.Environment(t)
+	out := filepath.Join(t.TempDir(), "run")
+	args := append(ownData(t, out), "--stage", "1")
+	args[slices.Index(args, "--corpus")+1] = "hf:owner/name"
+	call(t, args...).want(t, exitDone)
+	t.Setenv("HF_HUB_OFFLINE", "1")
+	check(t, os.RemoveAll(cache))
+	resume := []string{"run", "--resume", "--out", out}
+	call(t, resume...).want(t, exitFailed, "HF_HUB_OFFLINE", "--fallback-corpus")
+	call(t, append(resume, "--fallback-corpus", filepath.Join(folder, "none.txt"))...).want(t, exitInput, "corpus.fallback", "none.txt")
+	call(t, append(resume, "--fallback-corpus", folder, "--seed", "7")...).want(t, exitInput, "seed: 1 in the run, 7 given")
+	call(t, append(resume, "--fallback-corpus", folder)...).want(t, exitDone, "the fallback "+folder+" is taken", "Stage-2 Step 3")
+	call(t, append(resume, "--fallback-corpus", write(t, "b.txt", story(20)))...).want(t, exitInput, "the corpus of the run is "+folder)
+	stored, err := distill.StoredConfig(out)
+	check(t, err)
+	if stored.Corpus.Fallback != folder || stored.Hub["corpus"] != "fallback for hf:owner/name" {
+		t.Errorf("stored: %+v, %v", stored.Corpus, stored.Hub)
 	}
 }
 
