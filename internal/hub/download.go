@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/bitdistill/bitdistill/internal/ctxio"
 	"github.com/bitdistill/bitdistill/internal/tensorfile"
 )
 
@@ -33,7 +34,7 @@ type partial struct {
 var openFile = os.OpenFile
 
 // openPartial goes on with the file at path, or begins it.
-func openPartial(path string, want File) (*partial, error) {
+func openPartial(ctx context.Context, path string, want File) (*partial, error) {
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s: is not a regular file", path)
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -44,15 +45,15 @@ func openPartial(path string, want File) (*partial, error) {
 		return nil, err
 	}
 	p := &partial{file: f, want: want}
-	if err := p.readBack(); err != nil {
+	if err := p.readBack(ctx); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return p, nil
 }
 
-// readBack hashes what is there.
-func (p *partial) readBack() error {
+// readBack hashes what is there, which can be many gigabytes.
+func (p *partial) readBack(ctx context.Context) error {
 	info, err := p.file.Stat()
 	if err != nil {
 		return err
@@ -61,7 +62,7 @@ func (p *partial) readBack() error {
 	if info.Size() > p.want.Size { // of something else
 		return p.restart()
 	}
-	p.done, err = io.Copy(p.sum, io.LimitReader(p.file, info.Size()))
+	p.done, err = io.Copy(p.sum, ctxio.Reader(ctx, io.LimitReader(p.file, info.Size())))
 	p.resume = p.done > 0
 	return err
 }
@@ -105,7 +106,7 @@ func (p *partial) right() bool {
 // download makes the file blob.
 func (r *Repo) download(ctx context.Context, f File, blob string, progress func(done int64)) error {
 	path := blob + ".incomplete"
-	p, err := openPartial(path, f)
+	p, err := openPartial(ctx, path, f)
 	if err != nil {
 		return err
 	}
