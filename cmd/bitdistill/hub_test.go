@@ -226,11 +226,14 @@ func TestFallbackOnResume(t *testing.T) {
 	call(t, args...).want(t, exitDone)
 	t.Setenv("HF_HUB_OFFLINE", "1")
 	check(t, os.RemoveAll(cache))
-	resume := []string{"run", "--resume", "--out", out}
-	call(t, resume...).want(t, exitFailed, "HF_HUB_OFFLINE", "--fallback-corpus")
+	resume, stage2 := []string{"run", "--resume", "--out", out}, []string{"run", "--stage", "2", "--out", out}
+	call(t, stage2...).want(t, exitFailed, "HF_HUB_OFFLINE", "--fallback-corpus")
 	call(t, append(resume, "--fallback-corpus", filepath.Join(folder, "none.txt"))...).want(t, exitInput, "corpus.fallback", "none.txt")
 	call(t, append(resume, "--fallback-corpus", folder, "--seed", "7")...).want(t, exitInput, "seed: 1 in the run, 7 given")
-	call(t, append(resume, "--fallback-corpus", folder)...).want(t, exitDone, "the fallback "+folder+" is taken", "Stage-2 Step 3")
+	ctx, cancel := context.WithCancel(context.Background())
+	callWith(t, ctx, &interrupter{line: "Teacher Step 1", stop: cancel}, append(resume, "--fallback-corpus", folder)...).
+		want(t, exitInterrupted, "the fallback "+folder+" is taken")
+	call(t, stage2...).want(t, exitDone, "Stage-2 Step 3")
 	call(t, append(resume, "--fallback-corpus", write(t, "b.txt", story(20)))...).want(t, exitInput, "the corpus of the run is "+folder)
 	stored, err := distill.StoredConfig(out)
 	check(t, err)
