@@ -30,7 +30,7 @@ func (p *corpusParts) source(rows int, seed uint64) (data.Source, error) {
 type component struct {
 	name    string // the entries of corpus.files
 	inputs  []data.CorpusInput
-	release releases // to be called once files have been read
+	release releases // to be called once no file is to be read any more
 }
 
 // parseWeight takes a weight off an entry of corpus.files: "wiki/=3". A file whose whole name is that is a file.
@@ -142,13 +142,13 @@ func joinComponents(all []component) component {
 
 // openInput finds the files of a name, or opens the tokenized corpus there. Files of the hub stay in the cache: a run that goes on
 // reads them again.
-func (s *sources) openInput(ctx context.Context, name string, tok data.Vocabulary) (data.CorpusInput, func(), error) {
+func (s *sources) openInput(ctx context.Context, name string, tok data.Vocabulary) (data.CorpusInput, func(read bool), error) {
 	if data.IsTokenized(name) {
 		t, err := data.OpenTokenized(name, tok)
 		if err != nil {
 			return data.CorpusInput{}, nil, inputError{fmt.Errorf("corpus: %w", err)}
 		}
-		return data.CorpusInput{Tokenized: t}, func() {}, nil
+		return data.CorpusInput{Tokenized: t}, func(bool) {}, nil
 	}
 	files, release, err := s.fetch.files(ctx, name, true)
 	return data.CorpusInput{Files: files}, release, err
@@ -157,7 +157,7 @@ func (s *sources) openInput(ctx context.Context, name string, tok data.Vocabular
 // closeAll closes what nothing is to be read of any more.
 func closeAll(all []component) {
 	for _, c := range all {
-		c.release.call()
+		c.release.call(false)
 		for _, in := range c.inputs {
 			if in.Tokenized != nil {
 				in.Tokenized.Close()
@@ -208,7 +208,7 @@ func (s *sources) checkParts(ctx context.Context, tok data.Vocabulary) error {
 		windows := report[i] + selection[i] + 1
 		head, err := data.OpenCorpus(ctx, part.inputs, tok, data.CorpusOptions{Length: c.Length, Packing: c.Packing, MaxTokens: int64(windows) * int64(c.Length)})
 		if err != nil {
-			return readFault(ctx, fmt.Errorf("corpus: %w", err))
+			return ReadFault(ctx, fmt.Errorf("corpus: %w", err))
 		}
 		if head.Len() < windows {
 			return wrongInput("corpus: %s: %d windows of %d tokens in all, too few to set %d aside and train on the rest; give more text, or lower corpus.report_windows",
@@ -248,7 +248,7 @@ func (s *sources) readParts(ctx context.Context, log *runLog, tok data.Vocabular
 			closeAll(all)
 			return nil, err
 		}
-		part.release.call()
+		part.release.call(true)
 		parts.train, reports = append(parts.train, train), append(reports, report)
 		if selection != nil {
 			selections = append(selections, selection)
@@ -270,7 +270,7 @@ func (s *sources) readPart(ctx context.Context, log *runLog, part component, i i
 		}
 		log.printf("corpus: comparing %s with its checksums, Tokens=%s", part.name, data.FormatTokens(int64(in.Tokenized.Info.Tokens)))
 		if err := in.Tokenized.Check(ctx, nil); err != nil {
-			return nil, nil, nil, readFault(ctx, err)
+			return nil, nil, nil, ReadFault(ctx, err)
 		}
 	}
 	forReport, forSelection := setAside(c.ReportWindows, shares)[i], setAside(c.SelectionWindows, shares)[i]
@@ -283,7 +283,7 @@ func (s *sources) readPart(ctx context.Context, log *runLog, part component, i i
 	}
 	train, err = data.OpenCorpus(ctx, part.inputs, tok, data.CorpusOptions{Length: c.Length, Packing: c.Packing, MaxTokens: limit})
 	if err != nil {
-		return nil, nil, nil, readFault(ctx, err)
+		return nil, nil, nil, ReadFault(ctx, err)
 	}
 	if shares == nil {
 		log.printf("corpus: %v", train.Counts)
@@ -301,9 +301,9 @@ func (s *sources) readPart(ctx context.Context, log *runLog, part component, i i
 	return train, selection, report, nil
 }
 
-// readFault marks an error of reading data as one of input, unless reading was interrupted, or the hub is at fault.
-func readFault(ctx context.Context, err error) error {
-	if ctx.Err() != nil || errors.Is(err, ErrUnreachable) {
+// ReadFault makes an error of reading data wrap [ErrInput], unless there is none, reading was interrupted, or the hub is at fault.
+func ReadFault(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil || errors.Is(err, ErrUnreachable) {
 		return err
 	}
 	return inputError{err}

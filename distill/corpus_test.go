@@ -41,8 +41,9 @@ func tokenizeInto(t *testing.T, dir string, names ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer release()
-	if err := data.Tokenize(t.Context(), dir, files, tok, data.TokenizingOptions{}); err != nil {
+	err = data.Tokenize(t.Context(), dir, files, tok, data.TokenizingOptions{})
+	release(err == nil)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := data.MergeTokenized(t.Context(), dir); err != nil {

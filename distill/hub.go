@@ -143,8 +143,8 @@ func (f *fetcher) model(ctx context.Context, name string, bring func(*hub.Repo, 
 }
 
 // corpus finds the files of a data set. They are fetched as they are opened, the next one ahead, until release is called; those that
-// were not in the cache before are removed from it again once they are read, unless they are to be kept.
-func (f *fetcher) corpus(ctx context.Context, name string, keep bool) (files []data.File, release func(), err error) {
+// were not in the cache before are removed from it again once they are read, unless they are to be kept. See [OpenCorpus].
+func (f *fetcher) corpus(ctx context.Context, name string, keep bool) (files []data.File, release func(read bool), err error) {
 	id, within, err := parseHubCorpus(name)
 	if err != nil {
 		return nil, nil, inputError{err}

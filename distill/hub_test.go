@@ -277,8 +277,9 @@ func readAll(t *testing.T, names ...string) (*data.Corpus, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer release()
-	return data.ReadCorpus(t.Context(), files, tok, data.CorpusOptions{Length: 16})
+	c, err := data.ReadCorpus(t.Context(), files, tok, data.CorpusOptions{Length: 16})
+	release(err == nil)
+	return c, err
 }
 
 // once makes something happen at the first request for a file.
@@ -436,6 +437,7 @@ func TestFallback(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
+	wantFallbackKept(t, opened(t, Config{}, Options{Out: out, Resume: true}), text)
 	for _, words := range []string{"the hub cannot be reached: ", "the fallback " + text + " is taken"} {
 		if !strings.Contains(log.String(), words) {
 			t.Errorf("the log has no %q:\n%s", words, log.String())
@@ -453,12 +455,29 @@ func TestFallback(t *testing.T) {
 	if !bytes.Equal(got, want) || s.Seen("") != nil {
 		t.Error("the run does not stay with its fallback")
 	}
+	wantFallbackKept(t, r, text)
 	if c, err = StoredConfig(out); err != nil {
 		t.Fatal(err)
 	}
 	c.Corpus.Files = []string{"hf:owner/name/data/train-*"} // another corpus
 	if plan, err := NewPlan(t.Context(), c, nil); err != nil || s.Seen("train-") == nil || plan.Config.Hub["hf:owner/name/data/train-*"] != hubtest.Commit {
 		t.Errorf("another corpus is not asked for: %v", err)
+	}
+}
+
+// wantFallbackKept tries to give a run another fallback corpus, and none, and closes it.
+func wantFallbackKept(t *testing.T, r *Run, corpus string) {
+	t.Helper()
+	for _, other := range []string{local(t, hubTexts(t, shardNames...)), ""} {
+		c := r.Config
+		c.Corpus.Fallback = other
+		wrong(t, r.Reconfigure(t.Context(), c), r.dir, "the corpus of the run is "+corpus+", and stays that", "--fallback-corpus", "start another run")
+	}
+	if stored, err := StoredConfig(r.dir); err != nil || stored.Corpus.Fallback != r.Config.Corpus.Fallback {
+		t.Errorf("%v, stored is %q", err, stored.Corpus.Fallback)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -487,6 +506,10 @@ func TestFallbackLate(t *testing.T) {
 			if !errors.Is(err, ErrUnreachable) {
 				t.Errorf("%v", err)
 			}
+			changed := r.Config
+			changed.LogEvery++
+			wantError(t, r.Reconfigure(t.Context(), changed), "stage 2 has begun with this corpus")
+			wantFallbackKept(t, r, c.Corpus.Files[0])
 		} else if err := r.Stage2(t.Context()); err != nil {
 			t.Fatal(err)
 		} else if stored, err := StoredConfig(out); err != nil || !maps.Equal(stored.Hub, map[string]string{"corpus": "fallback for hf:owner/name/data/train-*", "hf:owner/name/data/train-*": hubtest.Commit}) {

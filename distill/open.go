@@ -139,14 +139,15 @@ type CorpusOptions struct {
 }
 
 // OpenCorpus expands the names of corpus files: files, folders, patterns, data sets of the hub, or "embedded". Nothing is opened
-// yet. The files can be opened, in their order, until release is called. Errors wrap [ErrInput] or [ErrUnreachable].
-func OpenCorpus(ctx context.Context, names []string, o CorpusOptions) (files []data.File, release func(), err error) {
+// yet. The files can be opened, in their order, until release is called. It is told whether all of them have been read: if not, those
+// of the hub that were not, and have come, stay in the cache. Errors wrap [ErrInput] or [ErrUnreachable].
+func OpenCorpus(ctx context.Context, names []string, o CorpusOptions) (files []data.File, release func(read bool), err error) {
 	f := newFetcher(o.Log, nil)
 	var all releases
 	for _, name := range names {
 		more, release, err := f.files(ctx, name, o.Keep)
 		if err != nil {
-			all.call()
+			all.call(false)
 			return nil, nil, err
 		}
 		files, all = append(files, more...), append(all, release)
@@ -154,17 +155,17 @@ func OpenCorpus(ctx context.Context, names []string, o CorpusOptions) (files []d
 	return files, all.call, nil
 }
 
-// releases are to be called once what they belong to has been read.
-type releases []func()
+// releases are to be called once nothing is to be read any more of what they belong to.
+type releases []func(read bool)
 
-func (r releases) call() {
+func (r releases) call(read bool) {
 	for _, release := range r {
-		release()
+		release(read)
 	}
 }
 
 // files finds the files of one name of a corpus.
-func (f *fetcher) files(ctx context.Context, name string, keep bool) (files []data.File, release func(), err error) {
+func (f *fetcher) files(ctx context.Context, name string, keep bool) (files []data.File, release func(read bool), err error) {
 	switch {
 	case name == Embedded:
 		files = []data.File{embedded.Corpus()}
@@ -175,7 +176,7 @@ func (f *fetcher) files(ctx context.Context, name string, keep bool) (files []da
 			return nil, nil, inputError{fmt.Errorf("corpus: %w", err)}
 		}
 	}
-	return files, func() {}, nil
+	return files, func(bool) {}, nil
 }
 
 // OpenTokenizer is the tokenizer of a model, whose weights are not loaded, nor fetched: a folder in Hugging Face form, a GGUF file, a

@@ -44,10 +44,11 @@ type ModelBytes struct {
 // corpus files that are not there. What is on the hub is brought into the cache; log is told so, and may be nil. Nothing else is
 // written. Errors wrap [ErrInput] or [ErrUnreachable].
 func NewPlan(ctx context.Context, cfg Config, log io.Writer) (*Plan, error) {
-	return newPlan(ctx, cfg, newFetcher(log, cfg.Hub))
+	return newPlan(ctx, cfg, newFetcher(log, cfg.Hub), false)
 }
 
-func newPlan(ctx context.Context, cfg Config, fetch *fetcher) (*Plan, error) {
+// newPlan is NewPlan. begun says that stage 2 has been trained on the corpus.
+func newPlan(ctx context.Context, cfg Config, fetch *fetcher, begun bool) (*Plan, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, inputError{err}
 	}
@@ -55,6 +56,7 @@ func newPlan(ctx context.Context, cfg Config, fetch *fetcher) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.begun = begun
 	base, err := s.described(ctx)
 	if err != nil {
 		return nil, err

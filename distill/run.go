@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"strings"
 
 	"github.com/bitdistill/bitdistill/bitnet/hf"
 	"github.com/bitdistill/bitdistill/internal/atomicfile"
@@ -110,7 +112,7 @@ func (r *Run) open(ctx context.Context, resume bool) error {
 	// What may be refused comes before anything is written.
 	fetch := r.fetcher(r.Config)
 	if !found {
-		if r.Plan, err = newPlan(ctx, r.Config, fetch); err != nil {
+		if r.Plan, err = newPlan(ctx, r.Config, fetch, false); err != nil {
 			return err
 		}
 		r.Config = r.Plan.Config
@@ -174,8 +176,11 @@ func (r *Run) Reconfigure(ctx context.Context, cfg Config) error {
 	if err := r.keepsBasis(cfg); err != nil {
 		return err
 	}
+	if err := r.keepsFallback(cfg); err != nil {
+		return err
+	}
 	fetch := r.fetcher(cfg)
-	plan, err := newPlan(ctx, cfg, fetch)
+	plan, err := newPlan(ctx, cfg, fetch, r.corpusBegun())
 	if err != nil {
 		return err
 	}
@@ -217,6 +222,27 @@ func (r *Run) keepsBasis(cfg Config) error {
 		}
 	}
 	return nil
+}
+
+// keepsFallback refuses another fallback once the run is on the one it has, or stage 2 has begun: its folder, or that of its
+// checkpoints, would belie the config.
+func (r *Run) keepsFallback(cfg Config) error {
+	was, is := r.Config.Corpus, cfg.Corpus
+	if was.Fallback == is.Fallback || !r.corpusBegun() && !(r.sources.onFallback() && slices.Equal(was.Files, is.Files)) {
+		return nil
+	}
+	return wrongInput("%s: the corpus of the run is %s, and stays that; keep corpus.fallback (--fallback-corpus) as it is, %q, or start another run",
+		r.dir, strings.Join(r.sources.entries(), ", "), was.Fallback)
+}
+
+// corpusBegun tells whether stage 2 has been trained on the corpus.
+func (r *Run) corpusBegun() bool {
+	for _, dir := range []string{r.path(Stage2Dir), r.path(checkpointsDir, Stage2Dir)} {
+		if _, err := os.Stat(dir); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // StoredConfig reads the config of a run folder.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 
 	"github.com/bitdistill/bitdistill/bitnet"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
@@ -181,9 +180,7 @@ func (r *Run) Stage2(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(r.path(checkpointsDir, Stage2Dir)); err == nil {
-		r.sources.begun = true
-	}
+	r.sources.begun = r.corpusBegun()
 	text, err := r.sources.text(ctx, r.log)
 	if err != nil {
 		return err

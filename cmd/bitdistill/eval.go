@@ -226,7 +226,7 @@ func (f *evalFlags) examples(ctx context.Context, m *distill.Subject) (*data.Exa
 		return nil, err
 	}
 	examples, err := task.Tokenize(ctx, table, m.Tokenizer, data.TokenizeOptions{MaxLength: length, Overlong: overlong, Chat: chat})
-	return examples, readFault(ctx, err)
+	return examples, distill.ReadFault(ctx, err)
 }
 
 // openTask finds the task: the run's if none is named, or if it goes by the name that is given.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -191,22 +192,54 @@ func TestHubModels(t *testing.T) {
 	call(t, "eval", "--model", "owner/none", "--task", "sst2", "--data", write(t, "dev.tsv", table(6))).want(t, exitInput, "owner/none: no such folder", "does not exist at")
 }
 
-// Ctrl-C ends a download at once.
+// Ctrl-C ends a download at once. What has come is not fetched again.
 func TestHubInterrupted(t *testing.T) {
 	files, _ := hubShards(t, 2)
 	s := hubtest.New(t, "datasets", "owner/name", files)
 	s.Environment(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	s.Set(func(w http.ResponseWriter, r *http.Request) bool {
-		if !s.AtStorage(r, "data/train-00000-of-00002.jsonl.gz") {
+		if ctx.Err() != nil || !s.AtStorage(r, "data/train-00001-of-00002.jsonl.gz") {
 			return false
 		}
 		cancel()
 		<-r.Context().Done()
 		return true
 	})
-	callWith(t, ctx, &bytes.Buffer{}, "tokenize", "--model", distill.Embedded, "--corpus", "hf:owner/name", "--out", filepath.Join(t.TempDir(), "out")).
-		want(t, exitInterrupted, "go on with the same command")
+	args := []string{"tokenize", "--model", distill.Embedded, "--corpus", "hf:owner/name", "--out", filepath.Join(t.TempDir(), "out")}
+	callWith(t, ctx, &bytes.Buffer{}, args...).want(t, exitInterrupted, "go on with the same command")
+	s.Seen("")
+	call(t, args...).want(t, exitDone)
+	if got := s.Seen("GET /data/"); len(got) != 1 || !strings.Contains(got[0], "train-00001") {
+		t.Errorf("fetched %q", got)
+	}
+}
+
+// A run that stands still without the hub takes the fallback that the error asks for, and no other one after that.
+func TestFallbackOnResume(t *testing.T) {
+	files, folder := hubShards(t, 2)
+	s := hubtest.New(t, "datasets", "owner/name", files)
+	cache := s.Environment(t)
+	out := filepath.Join(t.TempDir(), "run")
+	args := append(ownData(t, out), "--stage", "1")
+	args[slices.Index(args, "--corpus")+1] = "hf:owner/name"
+	call(t, args...).want(t, exitDone)
+	t.Setenv("HF_HUB_OFFLINE", "1")
+	check(t, os.RemoveAll(cache))
+	resume, stage2 := []string{"run", "--resume", "--out", out}, []string{"run", "--stage", "2", "--out", out}
+	call(t, stage2...).want(t, exitFailed, "HF_HUB_OFFLINE", "--fallback-corpus")
+	call(t, append(resume, "--fallback-corpus", filepath.Join(folder, "none.txt"))...).want(t, exitInput, "corpus.fallback", "none.txt")
+	call(t, append(resume, "--fallback-corpus", folder, "--seed", "7")...).want(t, exitInput, "seed: 1 in the run, 7 given")
+	ctx, cancel := context.WithCancel(context.Background())
+	callWith(t, ctx, &interrupter{line: "Teacher Step 1", stop: cancel}, append(resume, "--fallback-corpus", folder)...).
+		want(t, exitInterrupted, "the fallback "+folder+" is taken")
+	call(t, stage2...).want(t, exitDone, "Stage-2 Step 3")
+	call(t, append(resume, "--fallback-corpus", write(t, "b.txt", story(20)))...).want(t, exitInput, "the corpus of the run is "+folder)
+	stored, err := distill.StoredConfig(out)
+	check(t, err)
+	if stored.Corpus.Fallback != folder || stored.Hub["corpus"] != "fallback for hf:owner/name" {
+		t.Errorf("stored: %+v, %v", stored.Corpus, stored.Hub)
+	}
 }
 
 // The fallback is named on the command line; without one, the error says that it can be.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -60,14 +59,6 @@ func fits(m *distill.Subject, flag string, length int) error {
 		return inputf("%s: %d tokens, want 2 to %d: what the model was made for (max_position_embeddings)", flag, length, most)
 	}
 	return nil
-}
-
-// readFault marks an error of reading data as one of input, unless reading was interrupted, or the hub is at fault.
-func readFault(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() != nil || errors.Is(err, distill.ErrUnreachable) {
-		return err
-	}
-	return wrongInput{err}
 }
 
 // progress shows how far something is in a terminal, and nothing elsewhere; done takes it away.

@@ -77,7 +77,7 @@ func (c *cli) perplexity(ctx context.Context, f *perplexityFlags) error {
 	text, err := data.ReadCorpus(ctx, []data.File{distill.OpenText(f.data)}, m.Tokenizer,
 		data.CorpusOptions{Length: f.length, Stride: f.stride, MaxTokens: f.maxTokens, Whole: true})
 	if err != nil {
-		return readFault(ctx, err)
+		return distill.ReadFault(ctx, err)
 	}
 	judge, err := eval.NewLanguageModel(choice.Backend, m.Config, m.Store, f.batchSize)
 	if err != nil {

@@ -153,6 +153,11 @@ func (c *cli) examine(f *runFlags) (found bool, err error) {
 // stages runs one stage or all.
 func (c *cli) stages(ctx context.Context, r *distill.Run, cfg distill.Config, f *runFlags) (*distill.Results, error) {
 	if f.stage == allStages {
+		if cfg.Corpus.Fallback != r.Config.Corpus.Fallback { // of a run that goes on
+			if err := r.Reconfigure(ctx, cfg); err != nil {
+				return nil, err
+			}
+		}
 		if err := c.checkMemory(r.Plan); err != nil {
 			return nil, err
 		}

@@ -67,11 +67,17 @@ func (f *runFlags) settings(found bool) (cfg distill.Config, err error) {
 	if cfg, err = f.further(stored); err != nil {
 		return cfg, err
 	}
-	if differences := stored.Differences(cfg); len(differences) > 0 && f.resume {
+	differences := slices.DeleteFunc(stored.Differences(cfg), func(d distill.Difference) bool {
+		return d.Setting == fallbackSetting // which the run itself refuses once it is too late
+	})
+	if len(differences) > 0 && f.resume {
 		return cfg, refuseChanges(f.out, differences)
 	}
 	return cfg, f.validate(cfg)
 }
+
+// fallbackSetting is the one that may change when a run goes on: whoever needs it learns so when the hub is out of reach.
+const fallbackSetting = "corpus.fallback"
 
 func refuseChanges(out string, differences []distill.Difference) error {
 	lines := []string{out + ": --resume goes on with the settings of the run, but others are given:"}

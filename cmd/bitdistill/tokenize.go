@@ -74,12 +74,12 @@ func (c *cli) tokenize(ctx context.Context, f *tokenizeFlags) error {
 	if err != nil {
 		return err
 	}
-	defer release()
 	progress := &tokenizeProgress{log: c, began: time.Now()}
 	progress.shown = progress.began
 	err = data.Tokenize(ctx, f.out, files, tok, data.TokenizingOptions{Shard: shard, Shards: shards, Progress: progress.update})
+	release(err == nil)
 	if err != nil {
-		return readFault(ctx, err)
+		return distill.ReadFault(ctx, err)
 	}
 	progress.show("tokenized")
 	if f.shard != "" && !f.merge {
@@ -108,7 +108,7 @@ func parseShard(text string) (shard, shards int, err error) {
 func (c *cli) mergeTokenized(ctx context.Context, f *tokenizeFlags) error {
 	info, err := data.MergeTokenized(ctx, f.out)
 	if err != nil {
-		return readFault(ctx, err)
+		return distill.ReadFault(ctx, err)
 	}
 	if f.json {
 		return c.writeJSON(info, "  ")

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/bitdistill/bitdistill/internal/ctxio"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -195,7 +196,7 @@ func (w *tokenizing) file(source int, f File) error {
 	counted := int64(0)
 	watched := f
 	if isTable(f) { // which is not read from its start to its end
-		counted, err = hashFile(f, sum)
+		counted, err = hashFile(w.ctx, f, sum)
 		if err != nil {
 			return err
 		}
@@ -358,13 +359,13 @@ func (w *tokenizing) chunk(f File, source, number, begin int, input string, piec
 }
 
 // hashFile writes a file as it lies on disk to a hash.
-func hashFile(f File, to hash.Hash) (int64, error) {
+func hashFile(ctx context.Context, f File, to hash.Hash) (int64, error) {
 	in, err := f.Open()
 	if err != nil {
 		return 0, err
 	}
 	defer in.Close()
-	n, err := io.Copy(to, in)
+	n, err := io.Copy(to, ctxio.Reader(ctx, in))
 	if err != nil {
 		err = fmt.Errorf("%s: after %d bytes: %w", f.Name, n, err)
 	}

@@ -463,3 +463,27 @@ func check(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+// endless is a file that ends with its context alone, which it cancels after some reads.
+type endless struct {
+	left   int
+	cancel func()
+}
+
+func (e *endless) Close() error { return nil }
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.left--; e.left == 0 {
+		e.cancel()
+	}
+	return len(p), nil
+}
+
+// A table is hashed before it is read, and that can be stopped too.
+func TestTokenizeStopsInATable(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	f := File{Name: "a.parquet", Bytes: -1, Open: func() (io.ReadCloser, error) { return &endless{3, cancel}, nil }}
+	if err := Tokenize(ctx, filepath.Join(t.TempDir(), "corpus"), []File{f}, bytesA, TokenizingOptions{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}

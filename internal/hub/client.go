@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/bitdistill/bitdistill/internal/tensorfile"
 )
 
 const (
@@ -47,7 +49,7 @@ func (c *client) redirect(next *http.Request, via []*http.Request) error {
 	case len(via) >= maxRedirects:
 		return fmt.Errorf("%w: %d in a row", errRedirect, maxRedirects)
 	case first.URL.Scheme == "https" && next.URL.Scheme != "https":
-		return fmt.Errorf("%w: from https to %s", errRedirect, shown(next.URL.Scheme))
+		return fmt.Errorf("%w: from https to %s", errRedirect, tensorfile.Quote(next.URL.Scheme))
 	}
 	if next.URL.Host != first.URL.Host || next.URL.Scheme != first.URL.Scheme {
 		next.Header.Del("Authorization")
@@ -189,7 +191,7 @@ func (c *client) message(r *response) string {
 	if c.Token != "" {
 		text = strings.ReplaceAll(text, c.Token, "***")
 	}
-	return ": " + shown(text)
+	return ": " + tensorfile.Quote(text)
 }
 
 // retryAfter reads seconds or a date; 0 if there is neither.

@@ -5,8 +5,8 @@
 //
 // The server is not trusted. The list of files states a size and a SHA-256
 // (or Git's SHA-1) for each; a file appears in the cache under its name only
-// when both are right. Names that lead out of the cache, files that are
-// longer than stated, and lists without an end are refused. The token goes to
+// when both are right. Files that are longer than stated and lists without an
+// end are refused, and names that lead out of the cache are passed over. The token goes to
 // the hub alone, not to where it redirects, and into no error.
 //
 // Files of a data set are handed out one after the other, the next one fetched

@@ -15,6 +15,9 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/bitdistill/bitdistill/internal/ctxio"
+	"github.com/bitdistill/bitdistill/internal/tensorfile"
 )
 
 // partial is a file on its way, under a name of its own. What of it is there
@@ -31,7 +34,7 @@ type partial struct {
 var openFile = os.OpenFile
 
 // openPartial goes on with the file at path, or begins it.
-func openPartial(path string, want File) (*partial, error) {
+func openPartial(ctx context.Context, path string, want File) (*partial, error) {
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s: is not a regular file", path)
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -42,15 +45,15 @@ func openPartial(path string, want File) (*partial, error) {
 		return nil, err
 	}
 	p := &partial{file: f, want: want}
-	if err := p.readBack(); err != nil {
+	if err := p.readBack(ctx); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return p, nil
 }
 
-// readBack hashes what is there.
-func (p *partial) readBack() error {
+// readBack hashes what is there, which can be many gigabytes.
+func (p *partial) readBack(ctx context.Context) error {
 	info, err := p.file.Stat()
 	if err != nil {
 		return err
@@ -59,7 +62,7 @@ func (p *partial) readBack() error {
 	if info.Size() > p.want.Size { // of something else
 		return p.restart()
 	}
-	p.done, err = io.Copy(p.sum, io.LimitReader(p.file, info.Size()))
+	p.done, err = io.Copy(p.sum, ctxio.Reader(ctx, io.LimitReader(p.file, info.Size())))
 	p.resume = p.done > 0
 	return err
 }
@@ -103,7 +106,7 @@ func (p *partial) right() bool {
 // download makes the file blob.
 func (r *Repo) download(ctx context.Context, f File, blob string, progress func(done int64)) error {
 	path := blob + ".incomplete"
-	p, err := openPartial(path, f)
+	p, err := openPartial(ctx, path, f)
 	if err != nil {
 		return err
 	}
@@ -169,7 +172,7 @@ func (r *Repo) receive(ctx context.Context, p *partial, progress func(done int64
 	case http.StatusPartialContent:
 		want := fmt.Sprintf("bytes %d-%d/%d", p.done, p.want.Size-1, p.want.Size)
 		if got := resp.Header.Get("Content-Range"); p.done == 0 || got != want {
-			return fmt.Errorf("refused: %s sends %s where %s was asked for", r.endpoint.Host, shown(got), want)
+			return fmt.Errorf("refused: %s sends %s where %s was asked for", r.endpoint.Host, tensorfile.Quote(got), want)
 		}
 	default:
 		return fmt.Errorf("%s answers %d", r.endpoint.Host, resp.StatusCode)

@@ -39,12 +39,3 @@ func (e *passingError) Unwrap() error { return e.err }
 func passingErrorf(format string, args ...any) error {
 	return &passingError{err: fmt.Errorf(format, args...)}
 }
-
-// shown quotes text of the server, shortened so that it cannot fill the screen.
-func shown(s string) string {
-	const most = 200
-	if len(s) > most {
-		return fmt.Sprintf("%.*q...", most, s)
-	}
-	return fmt.Sprintf("%q", s)
-}

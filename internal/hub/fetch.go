@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/bitdistill/bitdistill/internal/tensorfile"
 	"github.com/gofrs/flock"
 )
 
@@ -39,10 +40,13 @@ func (r *Repo) fetch(ctx context.Context, progress func(done, total int64), name
 	for i, name := range names {
 		f, ok := r.find(name)
 		if !ok {
+			if !safeName(name) {
+				return fmt.Errorf("%s: refused: the name %s could lead out of the cache, or cannot be used on this system", r.id, tensorfile.Quote(name))
+			}
 			if r.absent != nil {
 				return r.notCached(r.id.repo() + "/" + name)
 			}
-			return kindErrorf(ErrNotFound, "%s: has no file %s", r.id, shown(name))
+			return kindErrorf(ErrNotFound, "%s: has no file %s", r.id, tensorfile.Quote(name))
 		}
 		if r.absent != nil {
 			info, err := os.Stat(r.pointer(f))
@@ -95,11 +99,11 @@ func (r *Repo) fetchOne(ctx context.Context, f File, progress func(done int64)) 
 			return err
 		}
 	}
-	unlock, err := r.lock(ctx, f)
+	lock, err := r.lock(ctx, f)
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer lock.Close()
 	if !hasSize(blob, f.Size) {
 		if err := r.download(ctx, f, blob, progress); err != nil {
 			return err
@@ -115,27 +119,36 @@ func hasSize(path string, size int64) bool {
 	return err == nil && info.Mode().IsRegular() && info.Size() == size
 }
 
-// lock keeps others from fetching the same content; the lock file is the one
-// that the Python libraries use.
-func (r *Repo) lock(ctx context.Context, f File) (unlock func(), err error) {
-	path := filepath.Join(r.Cache, ".locks", r.flatName(), f.hash+".lock")
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return nil, err
-	}
-	lock := flock.New(path)
-	ok, err := lock.TryLock()
+// lock keeps others from fetching the same content, until the lock is closed.
+func (r *Repo) lock(ctx context.Context, f File) (*flock.Flock, error) {
+	lock, ok, err := r.tryLock(f)
 	if err == nil && !ok {
 		r.Log(fmt.Sprintf("%s: waiting for another process that fetches it", f.Name))
-		_, err = lock.TryLockContext(ctx, 100*time.Millisecond)
+		if _, err = lock.TryLockContext(ctx, 100*time.Millisecond); err != nil {
+			err = fmt.Errorf("lock %s: %w", lock.Path(), err)
+		}
 	}
-	if ctx.Err() != nil {
-		lock.Close()
-		return nil, ctx.Err()
+	if err == nil {
+		err = ctx.Err()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("lock %s: %w", path, err)
+		lock.Close()
+		return nil, err
 	}
-	return func() { lock.Close() }, nil
+	return lock, nil
+}
+
+// tryLock tells whether the lock could be had at once; it is to be closed in any
+// case. Its file is the one that the Python libraries use.
+func (r *Repo) tryLock(f File) (lock *flock.Flock, ok bool, err error) {
+	lock = flock.New(filepath.Join(r.Cache, ".locks", r.flatName(), f.hash+".lock"))
+	if err := os.MkdirAll(filepath.Dir(lock.Path()), 0o777); err != nil {
+		return lock, false, err
+	}
+	if ok, err = lock.TryLock(); err != nil {
+		err = fmt.Errorf("lock %s: %w", lock.Path(), err)
+	}
+	return lock, ok, err
 }
 
 // link makes pointer lead to blob, relative so that the cache can be moved.

@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -26,33 +28,20 @@ func entry(list map[string]any, name string) map[string]any {
 
 // A list that lies is refused before anything is fetched.
 func TestHostileList(t *testing.T) {
-	named := func(name string) func(map[string]any) {
-		return func(l map[string]any) { entry(l, "README.md")["rfilename"] = name }
-	}
 	for name, c := range map[string]struct {
 		change func(list map[string]any)
 		want   string
 	}{
-		"up":           {named("../../../x"), `siblings[0]: refused: the name "../../../x"`},
-		"up inside":    {named("a/../../x"), "could lead out"},
-		"absolute":     {named("/etc/passwd"), "could lead out"},
-		"drive":        {named(`C:\x`), "could lead out"},
-		"backslash":    {named(`..\x`), "could lead out"},
-		"empty":        {named(""), "could lead out"},
-		"dot":          {named("."), "could lead out"},
-		"double slash": {named("a//b"), "could lead out"},
-		"control":      {named("a\nb"), "could lead out"},
-		"long":         {named(strings.Repeat("a", 2000)), "could lead out"},
-		"twice":        {named("config.json"), "config.json: refused: is listed twice"},
-		"commit":       {func(l map[string]any) { l["sha"] = "../../main" }, `sha: "../../main" is not a commit`},
-		"no commit":    {func(l map[string]any) { delete(l, "sha") }, "is not a commit"},
-		"checksum":     {func(l map[string]any) { entry(l, "config.json")["blobId"] = "../x" }, `"../x" is not a checksum`},
-		"negative":     {func(l map[string]any) { entry(l, "config.json")["size"] = -1 }, "config.json: refused: a size of -1"},
-		"huge":         {func(l map[string]any) { entry(l, "config.json")["size"] = int64(1) << 60 }, "a size of 1152921504606846976"},
-		"huge config":  {func(l map[string]any) { entry(l, "config.json")["size"] = int64(1) << 32 }, "config.json: refused: a size of 4294967296"},
-		"fraction":     {func(l map[string]any) { entry(l, "config.json")["size"] = 1.5 }, "does not answer as a hub does"},
-		"text":         {func(l map[string]any) { l["siblings"] = "none" }, "check HF_ENDPOINT"},
-		"no files":     {func(l map[string]any) { delete(l, "siblings") }, "has no config.json"},
+		"twice":       {func(l map[string]any) { entry(l, "README.md")["rfilename"] = "config.json" }, "config.json: refused: is listed twice"},
+		"commit":      {func(l map[string]any) { l["sha"] = "../../main" }, `sha: "../../main" is not a commit`},
+		"no commit":   {func(l map[string]any) { delete(l, "sha") }, "is not a commit"},
+		"checksum":    {func(l map[string]any) { entry(l, "config.json")["blobId"] = "../x" }, `"../x" is not a checksum`},
+		"negative":    {func(l map[string]any) { entry(l, "config.json")["size"] = -1 }, "config.json: refused: a size of -1"},
+		"huge":        {func(l map[string]any) { entry(l, "config.json")["size"] = int64(1) << 60 }, "a size of 1152921504606846976"},
+		"huge config": {func(l map[string]any) { entry(l, "config.json")["size"] = int64(1) << 32 }, "config.json: refused: a size of 4294967296"},
+		"fraction":    {func(l map[string]any) { entry(l, "config.json")["size"] = 1.5 }, "does not answer as a hub does"},
+		"text":        {func(l map[string]any) { l["siblings"] = "none" }, "check HF_ENDPOINT"},
+		"no files":    {func(l map[string]any) { delete(l, "siblings") }, "has no config.json"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStandIn(t, modelFiles())
@@ -68,6 +57,45 @@ func TestHostileList(t *testing.T) {
 				t.Errorf("something was written: %v", err)
 			}
 		})
+	}
+}
+
+// A name that leads out of the cache is passed over, and refused where it is asked for; the rest of the repository can be had.
+func TestHostileName(t *testing.T) {
+	odd := []string{"../../../x", "a/../../x", "/etc/passwd", "", ".", "..", "a/", "a//b", "./a", "a\nb", "\x1b[2J", "a\x00", strings.Repeat("a", 2000)}
+	windows := []string{`C:\x`, `..\x`, "logs/2024-01-01T00:00:00.txt", "what?"}
+	if runtime.GOOS == "windows" {
+		odd, windows = append(odd, windows...), nil
+	}
+	s := newStandIn(t, modelFiles())
+	var name string
+	s.Change = func(l map[string]any) { entry(l, "README.md")["rfilename"] = name }
+	for _, name = range append(odd, windows...) {
+		o := s.options()
+		var said []string
+		o.Log = func(text string) { said = append(said, text) }
+		r, err := Open(t.Context(), Models, testID, o)
+		if err != nil {
+			t.Fatalf("%q: %v", name, err)
+		}
+		if _, err := r.Model(t.Context()); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+		if slices.Contains(windows, name) {
+			if !r.has(name) || said != nil {
+				t.Errorf("%q is passed over: %q", name, said)
+			}
+			continue
+		}
+		if len(said) != 1 || !strings.Contains(said[0], testID+": 1 of its files are passed over") || len(said[0]) > 400 || strings.ContainsAny(said[0], "\n\x1b\x00") {
+			t.Errorf("%q: said %q", name, said)
+		}
+		if _, err := r.Fetch(t.Context(), name); err == nil || !strings.Contains(err.Error(), "could lead out") || errors.Is(err, ErrNotFound) {
+			t.Errorf("%q: got %v", name, err)
+		}
+	}
+	if got := s.Seen("/resolve/"); len(got) != 3*len(append(odd, windows...)) {
+		t.Errorf("requests %q", got)
 	}
 }
 

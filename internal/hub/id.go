@@ -5,8 +5,11 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/bitdistill/bitdistill/internal/tensorfile"
 )
 
 // ID names a repository of the hub, and perhaps one file in it.
@@ -27,7 +30,7 @@ var (
 // owner/name/file.gguf@revision.
 func ParseID(s string) (ID, error) {
 	wrong := func(why string) (ID, error) {
-		return ID{}, fmt.Errorf("%s is not a hub id: %s; write owner/name, owner/name@revision or owner/name/file.gguf", shown(s), why)
+		return ID{}, fmt.Errorf("%s is not a hub id: %s; write owner/name, owner/name@revision or owner/name/file.gguf", tensorfile.Quote(s), why)
 	}
 	repo, revision, given := strings.Cut(s, "@")
 	if !given {
@@ -54,13 +57,6 @@ func ParseID(s string) (ID, error) {
 	return id, nil
 }
 
-// IsID tells whether a name may be of the hub. Names of files may too: look for
-// those first.
-func IsID(name string) bool {
-	_, err := ParseID(name)
-	return err == nil
-}
-
 // String writes the id as ParseID reads it; a revision main is left out.
 func (id ID) String() string {
 	s := id.repo()
@@ -75,10 +71,10 @@ func (id ID) String() string {
 
 func (id ID) repo() string { return id.Owner + "/" + id.Name }
 
-// safeName tells whether a path of the server stays inside of the folder it is
-// joined to, on every operating system.
+// safeName tells whether a path of the server can be a file on this system, and
+// stays inside of the folder it is joined to.
 func safeName(name string) bool {
 	printable := !strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == utf8.RuneError })
 	return printable && name != "." && len(name) <= 1000 && path.Clean(name) == name && filepath.IsLocal(name) &&
-		!strings.ContainsAny(name, `\:*?"<>|`)
+		(runtime.GOOS != "windows" || !strings.ContainsAny(name, `\:*?"<>|`))
 }

@@ -162,6 +162,21 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// Reading back what an earlier process left can be cancelled, and leaves it there.
+func TestCancelReadBack(t *testing.T) {
+	s := newStandIn(t, modelFiles())
+	o := s.options()
+	data := s.Files["model.safetensors"]
+	putPartial(t, s, o, data[:1000])
+	want := File{Name: "model.safetensors", Size: int64(len(data)), hash: hubtest.BlobHash("model.safetensors", data)}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := openPartial(ctx, partialPath(s, o), want); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	checkFile(t, partialPath(s, o), data[:1000])
+}
+
 // direct is a link without a network: what takes time is waiting alone, which tests need not wait for.
 type direct struct{ s *standIn }
 

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/bitdistill/bitdistill/internal/tensorfile"
 )
 
 const (
@@ -22,7 +24,7 @@ const (
 // optional are the files beside config and weights that belong to a model.
 var optional = []string{
 	"generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json",
-	"added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json",
+	"added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja",
 }
 
 // Model brings what a model needs into the cache and returns the folder with
@@ -122,7 +124,7 @@ func (r *Repo) shards() ([]string, error) {
 		if r.absent != nil {
 			return nil, r.notCached(r.id.repo() + "/" + name)
 		}
-		return nil, kindErrorf(ErrNotFound, "%s: %s names the shard %s, which the repository lacks", r.id, indexName, shown(name))
+		return nil, kindErrorf(ErrNotFound, "%s: %s names the shard %s, which the repository lacks", r.id, indexName, tensorfile.Quote(name))
 	}
 	return names, nil
 }

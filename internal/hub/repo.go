@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/bitdistill/bitdistill/internal/atomicfile"
+	"github.com/bitdistill/bitdistill/internal/tensorfile"
 )
 
 // Kind is what a repository holds.
@@ -172,7 +173,7 @@ func (r *Repo) list(ctx context.Context) error {
 		return fmt.Errorf("%s does not answer as a hub does; check HF_ENDPOINT, and a login page in between: %w", r.endpoint.Host, err)
 	}
 	if !commitHash.MatchString(l.SHA) {
-		return fmt.Errorf("sha: %s is not a commit", shown(l.SHA))
+		return fmt.Errorf("sha: %s is not a commit", tensorfile.Quote(l.SHA))
 	}
 	if len(l.Siblings) > maxFiles {
 		return fmt.Errorf("siblings: %d files, at most %d are supported", len(l.Siblings), maxFiles)
@@ -181,9 +182,15 @@ func (r *Repo) list(ctx context.Context) error {
 	return r.check(&l)
 }
 
-// check turns what the hub listed into files.
+// check turns what the hub listed into files. Names that are not safe are left
+// out: most repositories that have one are of use without it.
 func (r *Repo) check(l *listing) error {
-	for i, s := range l.Siblings {
+	var odd []string
+	for _, s := range l.Siblings {
+		if !safeName(s.Name) {
+			odd = append(odd, s.Name)
+			continue
+		}
 		f := File{Name: s.Name, Size: -1, hash: s.BlobID}
 		size := s.Size
 		if s.LFS != nil {
@@ -193,10 +200,8 @@ func (r *Repo) check(l *listing) error {
 			}
 		}
 		switch {
-		case !safeName(f.Name):
-			return fmt.Errorf("siblings[%d]: refused: the name %s could lead out of the cache", i, shown(f.Name))
 		case f.hash != "" && !fileHash.MatchString(f.hash):
-			return fmt.Errorf("%s: refused: %s is not a checksum", f.Name, shown(f.hash))
+			return fmt.Errorf("%s: refused: %s is not a checksum", f.Name, tensorfile.Quote(f.hash))
 		case size != nil && (*size < 0 || *size > maxTotal):
 			return fmt.Errorf("%s: refused: a size of %d bytes", f.Name, *size)
 		}
@@ -204,6 +209,9 @@ func (r *Repo) check(l *listing) error {
 			f.Size = *size
 		}
 		r.files = append(r.files, f)
+	}
+	if len(odd) > 0 {
+		r.Log(fmt.Sprintf("%s: %d of its files are passed over, as their names cannot be used here: %s", r.id, len(odd), tensorfile.Quote(odd[0])))
 	}
 	slices.SortFunc(r.files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
 	for i := 1; i < len(r.files); i++ {
@@ -228,7 +236,7 @@ func (r *Repo) complete(ctx context.Context, f *File) error {
 		defer resp.stop()
 		h := resp.Header
 		if c := h.Get("X-Repo-Commit"); c != "" && c != r.commit {
-			return 0, fmt.Errorf("is of commit %s, not of %s", shown(c), r.commit)
+			return 0, fmt.Errorf("is of commit %s, not of %s", tensorfile.Quote(c), r.commit)
 		}
 		tag, size := h.Get("X-Linked-ETag"), h.Get("X-Linked-Size")
 		if tag == "" {
@@ -239,10 +247,10 @@ func (r *Repo) complete(ctx context.Context, f *File) error {
 		}
 		f.hash = strings.Trim(strings.TrimPrefix(tag, "W/"), `"`)
 		if f.Size, err = strconv.ParseInt(size, 10, 64); err != nil || f.Size < 0 || f.Size > maxTotal {
-			return 0, fmt.Errorf("refused: a size of %s bytes", shown(size))
+			return 0, fmt.Errorf("refused: a size of %s bytes", tensorfile.Quote(size))
 		}
 		if !fileHash.MatchString(f.hash) {
-			return 0, fmt.Errorf("refused: %s does not state its checksum (ETag %s)", r.endpoint.Host, shown(tag))
+			return 0, fmt.Errorf("refused: %s does not state its checksum (ETag %s)", r.endpoint.Host, tensorfile.Quote(tag))
 		}
 		return 0, nil
 	})

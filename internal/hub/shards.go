@@ -17,9 +17,9 @@ const (
 
 // Shards hands out files of a repository in order. While one is in use, the
 // next is brought into the cache. Unless they are to be kept, files that
-// Shards has brought are removed again once a later one is opened, so that two
-// of them take room at a time. Progress and Log of the options are called by
-// Open and Close alone.
+// Shards has brought are removed again once a later one is opened, or Close is
+// told that all were read, so that two of them take room at a time. Progress and
+// Log of the options are called by Open and Close alone.
 type Shards struct {
 	repo  *Repo
 	names []string
@@ -188,24 +188,32 @@ func (s *Shards) tell() {
 	}
 }
 
-// Close ends what is under way, and removes what Open would have removed. Files
-// that are open stay readable.
-func (s *Shards) Close() {
+// Close ends what is under way. read says that all files were read to their
+// ends: those that Open would have removed go. Otherwise the one in use and what
+// has come of the next stay in the cache, for whoever goes on. Files that are
+// open stay readable.
+func (s *Shards) Close(read bool) {
 	s.stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.abandon()
-	s.remove(len(s.names))
+	if read {
+		s.remove(len(s.names))
+	}
 	s.tell()
 }
 
-// drop removes a file from the cache: its name and its content.
+// drop removes a file from the cache: its name and its content. It does not wait
+// for another process that holds the lock, since that one is about to use it.
 func (r *Repo) drop(f File) error {
-	unlock, err := r.lock(context.Background(), f)
+	lock, ok, err := r.tryLock(f)
+	defer lock.Close()
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	if !ok {
+		return fmt.Errorf("another process holds %s", lock.Path())
+	}
 	for _, path := range []string{r.pointer(f), r.blob(f)} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -37,7 +36,7 @@ func openShards(t *testing.T, ctx context.Context, o Options, names []string, ke
 		t.Fatal(err)
 	}
 	shards := r.Shards(ctx, names, keep)
-	t.Cleanup(shards.Close)
+	t.Cleanup(func() { shards.Close(false) })
 	return shards
 }
 
@@ -116,7 +115,7 @@ func TestReadAhead(t *testing.T) {
 				t.Errorf("%d files take room, want at most %d", blobs(t, o), most)
 			}
 		}
-		shards.Close()
+		shards.Close(true)
 		want := 0
 		if keep {
 			want = len(names)
@@ -142,7 +141,7 @@ func TestKeepOthers(t *testing.T) {
 	for i := range names {
 		content(t, shards, i)
 	}
-	shards.Close()
+	shards.Close(true)
 	if got := there(o, names); !slices.Equal(got, []int{1}) {
 		t.Errorf("left are %d", got)
 	}
@@ -196,11 +195,61 @@ func TestAnyOrder(t *testing.T) {
 			t.Errorf("shard %d is another", i)
 		}
 	}
-	if err := os.RemoveAll(filepath.Join(o.Cache, "datasets--owner--name")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		t.Skip(err) // what is fetched ahead came in between
+	<-shards.ahead.done // or it would write to the folder while that is removed
+	if err := os.RemoveAll(filepath.Join(o.Cache, "datasets--owner--name")); err != nil {
+		t.Fatal(err)
 	}
 	if content(t, shards, 0) != string(s.Files[names[0]]) {
 		t.Error("shard 0 is another")
+	}
+}
+
+// Before all is read, what is in use stays, and what has come of the next: neither is fetched again.
+func TestCloseEarly(t *testing.T) {
+	s, names := shardSet(t, 4)
+	o := s.options()
+	shards := openShards(t, t.Context(), o, names, false)
+	for i := range 2 {
+		content(t, shards, i)
+	}
+	<-shards.ahead.done
+	shards.Close(false)
+	if got := there(o, names); !slices.Equal(got, []int{1, 2}) {
+		t.Errorf("left are %d", got)
+	}
+	s.Seen("")
+	again := openShards(t, t.Context(), o, names, false)
+	for i := 1; i < len(names); i++ {
+		if content(t, again, i) != string(s.Files[names[i]]) {
+			t.Errorf("shard %d is another", i)
+		}
+	}
+	if got := s.Seen("GET /data/"); len(got) != 1 || !strings.Contains(got[0], names[3]) {
+		t.Errorf("fetched %q", got)
+	}
+}
+
+// A shard that another process holds stays; nobody waits for that process.
+func TestKeepLocked(t *testing.T) {
+	s, names := shardSet(t, 2)
+	o := s.options()
+	var said []string
+	o.Log = func(text string) { said = append(said, text) }
+	shards := openShards(t, t.Context(), o, names, false)
+	content(t, shards, 0)
+	first, _ := shards.repo.find(names[0])
+	other, ok, err := shards.repo.tryLock(first)
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	defer other.Close()
+	content(t, shards, 1)
+	shards.Close(true)
+	if got := there(o, names); !slices.Equal(got, []int{0}) {
+		t.Errorf("left are %d", got)
+	}
+	if len(said) != 1 || !strings.Contains(said[0], names[0]+" stays in the cache: another process holds "+other.Path()) {
+		t.Errorf("said %q", said)
 	}
 }
 
@@ -220,7 +269,7 @@ func TestClose(t *testing.T) {
 	shards := openShards(t, t.Context(), o, names, false)
 	content(t, shards, 0)
 	<-asked
-	shards.Close()
+	shards.Close(false)
 	if _, err := shards.Open(1); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
@@ -250,7 +299,7 @@ func TestDatasetOffline(t *testing.T) {
 		t.Fatalf("%v, files %v, want %v", err, r.Files(), want)
 	}
 	shards := r.Shards(t.Context(), names, false)
-	defer shards.Close()
+	defer shards.Close(false)
 	if content(t, shards, 0) != string(s.Files[names[0]]) {
 		t.Error("shard 0 is another")
 	}
