@@ -1,6 +1,7 @@
 package distill
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/bitdistill/bitdistill/bitnet/hf"
@@ -9,25 +10,25 @@ import (
 )
 
 // ChatOf is how a model reads the conversations of a task: its chat template. It is nil for a task without conversations and for a
-// model without a template, which reads them as [data.PlainChat] has them. Errors wrap [ErrInput].
-func ChatOf(m *hf.Model, t data.Task) (*data.Chat, error) {
-	c, err := templateOf(m, t)
+// model without a template, which reads them as [data.PlainChat] has them. Errors wrap [ErrInput], or are those of ctx.
+func ChatOf(ctx context.Context, m *hf.Model, t data.Task) (*data.Chat, error) {
+	c, err := templateOf(ctx, m, t)
 	if c == nil || err != nil {
 		return nil, err
 	}
-	prompt := func(messages []data.Message) (string, error) {
+	prompt := func(ctx context.Context, messages []data.Message) (string, error) {
 		turns := make([]chat.Message, len(messages))
 		for i, m := range messages {
 			turns[i] = chat.Message(m)
 		}
-		return c.Template.Render(turns, true)
+		return c.Template.Render(ctx, turns, true)
 	}
 	return &data.Chat{Prompt: prompt, End: c.End}, nil
 }
 
 // chatNote says what the conversations of a task become, "" for a task without.
-func chatNote(m *hf.Model, t data.Task) string {
-	c, err := templateOf(m, t)
+func chatNote(ctx context.Context, m *hf.Model, t data.Task) string {
+	c, err := templateOf(ctx, m, t)
 	switch {
 	case t.Messages == "" || err != nil: // which ChatOf tells
 		return ""
@@ -38,13 +39,13 @@ func chatNote(m *hf.Model, t data.Task) string {
 	return fmt.Sprintf("conversations: rendered by %s; answers end with %s", c.Source, end)
 }
 
-func templateOf(m *hf.Model, t data.Task) (*hf.Chat, error) {
+func templateOf(ctx context.Context, m *hf.Model, t data.Task) (*hf.Chat, error) {
 	if t.Messages == "" {
 		return nil, nil
 	}
-	c, err := m.Chat()
-	if err != nil {
-		return nil, inputError{err}
+	c, err := m.Chat(ctx)
+	if err != nil && ctx.Err() == nil {
+		err = inputError{err}
 	}
-	return c, nil
+	return c, err
 }

@@ -152,7 +152,7 @@ func (s *sources) checkFiles(ctx context.Context, base *hf.Model) error {
 			return inputError{err}
 		}
 	}
-	options, err := s.tokenizing(base, false)
+	options, err := s.tokenizing(ctx, base, false)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func ShowExamples(ctx context.Context, cfg Config, n int, w io.Writer, colour bo
 		return wrongInput("task.train: %w", err)
 	}
 	table.Rows = table.Rows[:min(len(table.Rows), max(previewRows, 2*n))]
-	options, err := s.tokenizing(s.base, true)
+	options, err := s.tokenizing(ctx, s.base, true)
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func ShowExamples(ctx context.Context, cfg Config, n int, w io.Writer, colour bo
 		}
 		return wrongInput("task.train: %w", err)
 	}
-	if note := chatNote(s.base, s.task); note != "" {
+	if note := chatNote(ctx, s.base, s.task); note != "" {
 		if _, err := fmt.Fprintln(w, note); err != nil {
 			return err
 		}

@@ -122,7 +122,7 @@ func (s *sources) taskData(ctx context.Context, log *runLog) (*taskExamples, err
 	if err != nil {
 		return nil, err
 	}
-	if note := chatNote(s.base, s.task); note != "" {
+	if note := chatNote(ctx, s.base, s.task); note != "" {
 		log.printf("%s", note)
 	}
 	train, err := s.task.Read(taskFile(s.config.Task.Train, embedded.Train))
@@ -163,14 +163,14 @@ func taskFile(path string, fallback func() data.File) data.File {
 }
 
 // tokenizing is how rows of the task become ids of a model.
-func (s *sources) tokenizing(m *hf.Model, training bool) (data.TokenizeOptions, error) {
-	chat, err := ChatOf(m, s.task)
+func (s *sources) tokenizing(ctx context.Context, m *hf.Model, training bool) (data.TokenizeOptions, error) {
+	chat, err := ChatOf(ctx, m, s.task)
 	t := s.config.Task
 	return data.TokenizeOptions{MaxLength: t.MaxLength, Overlong: t.Overlong, Training: training, Chat: chat}, err
 }
 
 func (s *sources) tokenize(ctx context.Context, log *runLog, what string, d *data.Dataset, tok data.Tokenizer, training bool) (*data.Examples, error) {
-	options, err := s.tokenizing(s.base, training)
+	options, err := s.tokenizing(ctx, s.base, training)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package hf
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -31,8 +32,8 @@ type Chat struct {
 // in front of a text where the model wants one, and special tokens are spelled in it, so that its ids are those of
 // Tokenizer.Encode alone.
 //
-// It is an error if the template is not one that package chat can render.
-func (m *Model) Chat() (*Chat, error) {
+// It is an error if the template is not one that package chat can render, or ctx is done before it has rendered a first answer.
+func (m *Model) Chat(ctx context.Context) (*Chat, error) {
 	source, text, err := m.chatTemplate()
 	if err != nil || text == "" || m.Tokenizer == nil {
 		return nil, err
@@ -48,10 +49,10 @@ func (m *Model) Chat() (*Chat, error) {
 	if id, ok := m.Tokenizer.EOS(); ok {
 		c.End = id
 	}
-	if id, ok := m.turnEnd(c.Template); ok {
+	if id, ok := m.turnEnd(ctx, c.Template); ok {
 		c.End = id
 	}
-	return c, nil
+	return c, ctx.Err()
 }
 
 // chatTemplate finds the template and says where it stands.
@@ -122,9 +123,9 @@ func (m *Model) specialNames() (map[string]string, error) {
 }
 
 // turnEnd finds the special token that the template puts behind an answer, by having it render one.
-func (m *Model) turnEnd(t *chat.Template) (int32, bool) {
+func (m *Model) turnEnd(ctx context.Context, t *chat.Template) (int32, bool) {
 	const answer = "zyxwv"
-	text, err := t.Render([]chat.Message{{Role: "user", Content: "a"}, {Role: "assistant", Content: answer}}, false)
+	text, err := t.Render(ctx, []chat.Message{{Role: "user", Content: "a"}, {Role: "assistant", Content: answer}}, false)
 	i := strings.LastIndex(text, answer)
 	if err != nil || i < 0 {
 		return 0, false

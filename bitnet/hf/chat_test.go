@@ -55,7 +55,7 @@ func TestChatIDs(t *testing.T) {
 			files["tokenizer_config.json"] = string(unzip(t, filepath.Join(shared, name, "tokenizer_config.json.gz")))
 		}
 		m := texts(t, files)
-		c, err := m.Chat()
+		c, err := m.Chat(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +64,7 @@ func TestChatIDs(t *testing.T) {
 		}
 		compared := 0
 		for _, want := range families[name].Cases {
-			text, err := c.Template.Render(want.Messages, want.Prompt)
+			text, err := c.Template.Render(t.Context(), want.Messages, want.Prompt)
 			if want.Error != "" {
 				continue
 			}
@@ -86,11 +86,11 @@ const tinyTokenizer = `{"added_tokens":[{"id":0,"content":"<s>","special":true},
 func TestChatTemplates(t *testing.T) {
 	render := func(files map[string]string) (string, *Chat, error) {
 		files["tokenizer.json"] = tinyTokenizer
-		c, err := texts(t, files).Chat()
+		c, err := texts(t, files).Chat(t.Context())
 		if c == nil || err != nil {
 			return "", c, err
 		}
-		text, err := c.Template.Render([]chat.Message{{Role: "user", Content: "a"}}, true)
+		text, err := c.Template.Render(t.Context(), []chat.Message{{Role: "user", Content: "a"}}, true)
 		return text, c, err
 	}
 	const turn = `{{ bos_token }}{% for m in messages %}{{ m.content }}<end>{% endfor %}`
@@ -156,18 +156,18 @@ func TestChatOfGGUF(t *testing.T) {
 		t.Fatal(err)
 	}
 	for source, m := range map[string]*Model{path + ": tokenizer.chat_template": m, filepath.Join(folder, "tokenizer_config.json") + ": chat_template": mustLoad(t, folder)} {
-		c, err := m.Chat()
+		c, err := m.Chat(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, err := c.Template.Render([]chat.Message{{Role: "user", Content: "a"}}, true)
+		text, err := c.Template.Render(t.Context(), []chat.Message{{Role: "user", Content: "a"}}, true)
 		if err != nil || text != "<s>a</s>" || c.Source != source || c.End != 2 {
 			t.Errorf("%q, %v, %+v, want the source %s", text, err, c, source)
 		}
 	}
 	f.keys["tokenizer.chat_template"] = "\n{% fi %}"
 	mustWrite(t, path, f.bytes())
-	if _, err := mustLoad(t, path).Chat(); err == nil || !strings.HasPrefix(err.Error(), path+": tokenizer.chat_template:2: ") {
+	if _, err := mustLoad(t, path).Chat(t.Context()); err == nil || !strings.HasPrefix(err.Error(), path+": tokenizer.chat_template:2: ") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -221,7 +221,7 @@ func (f *evalFlags) examples(ctx context.Context, m *distill.Subject) (*data.Exa
 	} else if f.limit > 0 {
 		table.Rows = table.Rows[:f.limit]
 	}
-	chat, err := distill.ChatOf(m.Model, task)
+	chat, err := distill.ChatOf(ctx, m.Model, task)
 	if err != nil {
 		return nil, err
 	}

@@ -46,8 +46,8 @@ type TokenizeOptions struct {
 // Chat is a model's chat template.
 type Chat struct {
 	// Prompt renders the messages in front of an answer, up to where the answer begins, with the token in front of a text, if the
-	// model has one.
-	Prompt func(messages []Message) (string, error)
+	// model has one. It is called by several goroutines at once, and ends when ctx does.
+	Prompt func(ctx context.Context, messages []Message) (string, error)
 	End    int32 // the token behind an answer, which is learned like the others; -1 is the tokenizer's EOS
 }
 
@@ -156,7 +156,7 @@ func (t Task) Tokenize(ctx context.Context, d *Dataset, tok Tokenizer, o Tokeniz
 			return nil, err
 		}
 		prompts := make([]prompt, len(block))
-		parallel(len(block), func(i int) { prompts[i] = w.write(block[i]) })
+		parallel(len(block), func(i int) { prompts[i] = w.write(ctx, block[i]) })
 		for i, p := range prompts {
 			if err := e.add(block[i], p, w); err != nil {
 				return nil, err

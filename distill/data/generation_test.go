@@ -1,6 +1,7 @@
 package data
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -166,7 +167,7 @@ func TestMessages(t *testing.T) {
 		t.Errorf("completion %q, reference %q", got, e.Reference(0))
 	}
 	// A chat template is given all messages, and what follows it begins without a space. The longest messages are cut.
-	chat := func(messages []Message) (string, error) {
+	chat := func(_ context.Context, messages []Message) (string, error) {
 		var b strings.Builder
 		for _, m := range messages {
 			fmt.Fprintf(&b, "<%s>%s", m.Role[:1], m.Content)
@@ -183,7 +184,7 @@ func TestMessages(t *testing.T) {
 	if e = generation(t, task, rows, TokenizeOptions{MaxLength: 40, Chat: &Chat{Prompt: chat, End: -1}}); e.Answer(0)[1] != 2 {
 		t.Errorf("without a token behind an answer of its own, it ends with %v", e.Answer(0))
 	}
-	refusing := &Chat{Prompt: func([]Message) (string, error) { return "", errors.New("roles must alternate") }}
+	refusing := &Chat{Prompt: func(context.Context, []Message) (string, error) { return "", errors.New("roles must alternate") }}
 	d, err := task.Read(InMemory("g.jsonl", []byte(rows)))
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -119,7 +120,7 @@ func (w *promptWriter) encode(text string) []int32 {
 }
 
 // render is the text of a row's prompt, with these values in place of its own.
-func (w *promptWriter) render(r Row, values []string) (string, error) {
+func (w *promptWriter) render(ctx context.Context, r Row, values []string) (string, error) {
 	if r.Roles == nil {
 		return w.template.render(values), nil
 	}
@@ -128,21 +129,21 @@ func (w *promptWriter) render(r Row, values []string) (string, error) {
 		messages[i] = Message{Role: r.Roles[i], Content: values[i]}
 	}
 	if w.chat != nil {
-		return w.chat.Prompt(messages)
+		return w.chat.Prompt(ctx, messages)
 	}
 	return PlainChat(messages), nil
 }
 
 // write tokenizes one row.
-func (w *promptWriter) write(r Row) prompt {
-	text, err := w.render(r, r.Values)
+func (w *promptWriter) write(ctx context.Context, r Row) prompt {
+	text, err := w.render(ctx, r, r.Values)
 	if err != nil {
 		return prompt{err: err}
 	}
 	p := prompt{ids: w.encode(text)}
 	if len(p.ids) > w.room {
 		p.overlong = len(p.ids) + w.reserved
-		if text, p.err = w.cut(r); p.err != nil {
+		if text, p.err = w.cut(ctx, r); p.err != nil {
 			return p
 		}
 		p.ids = w.encode(text)
@@ -159,7 +160,7 @@ func (w *promptWriter) write(r Row) prompt {
 
 // cut shortens all values to one common number of characters, the largest that fits: the longest values lose first.
 // Characters rather than tokens, so that the prompt is tokenized as a whole.
-func (w *promptWriter) cut(r Row) (text string, err error) {
+func (w *promptWriter) cut(ctx context.Context, r Row) (text string, err error) {
 	longest := 0
 	for _, v := range r.Values {
 		longest = max(longest, utf8.RuneCountInString(v))
@@ -169,7 +170,7 @@ func (w *promptWriter) cut(r Row) (text string, err error) {
 		for i, v := range r.Values {
 			cut[i] = shorten(v, chars, w.options.Overlong == TruncateLeft)
 		}
-		text, e := w.render(r, cut)
+		text, e := w.render(ctx, r, cut)
 		err = errors.Join(err, e)
 		return text
 	}

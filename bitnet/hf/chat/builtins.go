@@ -59,7 +59,7 @@ var globals = map[string]any{
 	"namespace":       &function{"namespace", func(s *state, a arguments) any { return &namespace{makeDict(s, a)} }},
 	"dict":            &function{"dict", func(s *state, a arguments) any { return makeDict(s, a) }},
 	"raise_exception": &function{"raise_exception", raise},
-	"strftime_now":    &function{"strftime_now", func(s *state, a arguments) any { return formatTime(today, a.texts("format")["format"]) }},
+	"strftime_now":    &function{"strftime_now", func(s *state, a arguments) any { return s.formatTime(today, a.texts("format")["format"]) }},
 }
 
 // today is the day of strftime_now, a Friday.
@@ -87,7 +87,7 @@ func makeRange(s *state, a arguments) any {
 		n = (from-to-1)/-by + 1
 	}
 	if n > maxRange {
-		fail("range: %d numbers, at most %d are given", n, maxRange)
+		exceed("range: %d numbers, at most %d are given", n, maxRange)
 	}
 	s.items(n)
 	items := make([]any, n)
@@ -107,30 +107,35 @@ func makeDict(s *state, a arguments) *dict {
 		if !ok || len(a.positional) > 1 {
 			fail("%s: want at most one dict, and names with values", a.of)
 		}
-		s.items(len(from.keys))
-		for _, k := range from.keys {
-			d.set(k, from.values[k])
+		for i, k := range from.keys {
+			s.put(d, k, from.values[i])
 		}
 	}
 	for _, name := range a.order {
-		d.set(name, a.named[name])
+		s.put(d, name, a.named[name])
 	}
 	return d
 }
 
 func raise(s *state, a arguments) any {
-	text := s.str(a.bind("message")["message"])
-	if len(text) > 1000 {
-		text = strings.ToValidUTF8(text[:1000], "") + "…"
-	}
-	fail("the template refuses the conversation: %s", text)
+	fail("the template refuses the conversation: %s", brief(s.str(a.bind("message")["message"])))
 	return nil
 }
 
+// brief cuts what is too long for an error.
+func brief(text string) string {
+	if len(text) > 1000 {
+		return strings.ToValidUTF8(text[:1000], "") + "…"
+	}
+	return text
+}
+
+var timeLayouts = map[byte]string{'a': "Mon", 'A': "Monday", 'b': "Jan", 'B': "January", 'd': "02", 'm': "01", 'y': "06", 'Y': "2006",
+	'H': "15", 'I': "03", 'M': "04", 'S': "05", 'p': "PM", 'j': "002"}
+
 // formatTime is strftime of Python, for the directives that have one meaning everywhere.
-func formatTime(t time.Time, format string) string {
-	layouts := map[byte]string{'a': "Mon", 'A': "Monday", 'b': "Jan", 'B': "January", 'd': "02", 'm': "01", 'y': "06", 'Y': "2006",
-		'H': "15", 'I': "03", 'M': "04", 'S': "05", 'p': "PM", 'j': "002"}
+func (s *state) formatTime(t time.Time, format string) string {
+	s.spend(nodeWork * len(format))
 	var b strings.Builder
 	for i := 0; i < len(format); i++ {
 		if format[i] != '%' || i+1 == len(format) {
@@ -138,7 +143,7 @@ func formatTime(t time.Time, format string) string {
 			continue
 		}
 		i++
-		switch layout, ok := layouts[format[i]]; {
+		switch layout, ok := timeLayouts[format[i]]; {
 		case ok:
 			b.WriteString(t.Format(layout))
 		case format[i] == '%':

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"runtime"
@@ -40,7 +41,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // Errors are [*Error]: syntax, and every statement, filter, test or method that is not supported.
 func New(name, source string, tokens map[string]string) (t *Template, err error) {
 	if len(source) > maxSource {
-		return nil, &Error{name, 1, fmt.Errorf("the template has %d bytes, at most %d are read", len(source), maxSource)}
+		return nil, &Error{name, 1, limitError(fmt.Sprintf("the template has %d bytes, at most %d are read", len(source), maxSource))}
 	}
 	line := 1
 	defer recovered(name, &line, &err)
@@ -56,16 +57,16 @@ func New(name, source string, tokens map[string]string) (t *Template, err error)
 // apply_chat_template of transformers without tools and documents, except that strftime_now tells the same day always (26 July
 // 2024, the one that Llama's templates have of their own): what is learned today has to be the same tomorrow.
 //
-// Errors are [*Error]: what the template raises (raise_exception), operations that Python refuses, and templates that do too much,
-// which end before they take a second or more than a few hundred MiB.
-func (t *Template) Render(messages []Message, addGenerationPrompt bool) (text string, err error) {
-	s := &state{line: 1, work: t.work, out: &strings.Builder{}}
+// Errors are [*Error]: what the template raises (raise_exception), operations that Python refuses, that ctx is done (which the error
+// wraps), and templates that do too much: they end after about a second of one core and before a few hundred MiB.
+func (t *Template) Render(ctx context.Context, messages []Message, addGenerationPrompt bool) (text string, err error) {
+	s := &state{ctx: ctx, line: 1, work: t.work, look: t.work, out: &strings.Builder{}}
 	defer recovered(t.name, &s.line, &err)
 	list := make([]any, len(messages))
 	for i, m := range messages {
 		d := newDict()
-		d.set("role", valid(m.Role))
-		d.set("content", valid(m.Content))
+		s.put(d, "role", valid(m.Role))
+		s.put(d, "content", valid(m.Content))
 		list[i] = d
 	}
 	names := map[string]any{"messages": &sequence{items: list}, "add_generation_prompt": addGenerationPrompt, "tools": nil, "documents": nil}

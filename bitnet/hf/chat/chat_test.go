@@ -4,10 +4,12 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/bitdistill/bitdistill/internal/golden"
@@ -81,7 +83,7 @@ func TestFamilies(t *testing.T) {
 			}
 			refused := 0
 			for _, c := range f.Cases {
-				got, err := template.Render(c.Messages, c.Prompt)
+				got, err := template.Render(t.Context(), c.Messages, c.Prompt)
 				switch {
 				case c.Error != "":
 					refused++
@@ -111,7 +113,7 @@ func TestSnippets(t *testing.T) {
 		template, err := New("t", c.Template, map[string]string{"bos_token": "<s>"})
 		var got string
 		if err == nil {
-			got, err = template.Render(messages, true)
+			got, err = template.Render(t.Context(), messages, true)
 		}
 		switch {
 		case c.Error == "" && err != nil:
@@ -151,11 +153,14 @@ func TestErrors(t *testing.T) {
 		{"{{ '%s' % 1 }}", "1", "cannot be computed"},
 		{"\n\n{% macro f(a) %}\n{{ a.b }}{% endmacro %}\n{{ f() }}", "4", "argument"},
 		{"{{ 99999999999999999999 }}", "1", "larger"},
+		{"{% set ns = namespace() %}{% set ns.x = ns %}{{ ns }}", "1", "namespace cannot be written"},
+		{"{% set ns = namespace() %}{% set ns.x = [ns] %}{{ ns.x }}", "1", "namespace cannot be written"},
+		{"{% set ns = namespace() %}{% set ns.x = [ns] %}\n{{ ns.x|tojson }}", "2", "namespace cannot be written"},
 		{"{{ raise_exception('no\\nway') }}", "1", "no\nway"},
 	} {
 		template, err := New("folder/tokenizer_config.json: chat_template", c.source, nil)
 		if err == nil {
-			_, err = template.Render([]Message{{"user", "x"}}, false)
+			_, err = template.Render(t.Context(), []Message{{"user", "x"}}, false)
 		}
 		var e *Error
 		if !errors.As(err, &e) || !strings.HasPrefix(err.Error(), "folder/tokenizer_config.json: chat_template:"+c.line+": ") || !strings.Contains(err.Error(), c.word) {
@@ -164,18 +169,28 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestRenderSideBySide has goroutines render one template at once, with all that renderings share: the methods, filters and tests,
+// constants of the template, and the names that every rendering begins with.
 func TestRenderSideBySide(t *testing.T) {
-	template, err := New("t", "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + m.content|length %}{% endfor %}{{ ns.n }}", nil)
+	template, err := New("t", "{% macro f(x, y=[1, 2]) %}{{ x|upper ~ y|join }}{% endmacro %}{% set ns = namespace(n=0, t=()) %}"+
+		"{% for m in messages %}{% set ns.n = ns.n + m.content|length %}{% set ns.t = ns.t + (m.role,) %}{{ f(m.role) }}{% endfor %}"+
+		"{{ ns.n }}{{ ns.t|list }}{{ {'b': 1, 'a': 2}|dictsort|tojson }}{{ bos_token.title() }}{{ strftime_now('%d %B') }}{{ range(3)|map('string')|sort|last }}",
+		map[string]string{"bos_token": "<s>"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range 8 {
-		t.Run("", func(t *testing.T) {
-			t.Parallel()
-			got, err := template.Render([]Message{{"user", strings.Repeat("x", i)}, {"user", "ab"}}, false)
-			if want := string(rune('2' + i)); err != nil || got != want {
-				t.Errorf("%q, %v, want %s", got, err, want)
+	const goroutines, times = 8, 20
+	var group sync.WaitGroup
+	for i := range goroutines {
+		group.Go(func() {
+			want := fmt.Sprintf(`USER12BOT12%d['user', 'bot'][["a", 2], ["b", 1]]<S>26 July2`, i+2)
+			for range times {
+				got, err := template.Render(t.Context(), []Message{{"user", strings.Repeat("x", i)}, {"bot", "ab"}}, false)
+				if err != nil || got != want {
+					t.Errorf("%q, %v, want %q", got, err, want)
+				}
 			}
 		})
 	}
+	group.Wait()
 }

@@ -73,7 +73,7 @@ func (p *parser) unexpected(want ...string) {
 // inside bounds how deep f may parse.
 func (p *parser) inside(f func()) {
 	if p.nested++; p.nested > maxNested {
-		failAt(p.current().line, "tags and brackets stand more than %d deep inside each other", maxNested)
+		exceedAt(p.current().line, "tags and brackets stand more than %d deep inside each other", maxNested)
 	}
 	f()
 	p.nested--
@@ -184,6 +184,7 @@ func (p *parser) comparison() expression {
 	return operation(line, func(s *state) any {
 		left := first(s)
 		for _, l := range links {
+			s.spend(nodeWork)
 			right := l.right(s)
 			if !s.compare(l.op, left, right) {
 				return false
@@ -291,7 +292,7 @@ func integerLiteral(t token) int {
 	}
 	i, err := strconv.ParseInt(t.text, base, 64)
 	if err != nil || i > maxInteger {
-		failAt(t.line, "%s is larger than %d", t.text, maxInteger)
+		failAt(t.line, "%s is larger than %d", brief(t.text), maxInteger)
 	}
 	return int(i)
 }
@@ -309,7 +310,7 @@ func (p *parser) variable(t token) expression {
 	}
 	missing := undefined{strconv.Quote(t.text)}
 	return operation(t.line, func(s *state) any {
-		if v, ok := s.scope.lookup(t.text); ok {
+		if v, ok := s.lookup(t.text); ok {
 			return v
 		}
 		return missing
@@ -346,6 +347,7 @@ func (p *parser) tuple(value func() expression) expression {
 
 func sequenceOf(line int, items []expression, tuple bool) expression {
 	return operation(line, func(s *state) any {
+		s.items(len(items))
 		values := make([]any, len(items))
 		for i, e := range items {
 			values[i] = e(s)
@@ -386,7 +388,8 @@ func (p *parser) dict(line int) expression {
 	return operation(line, func(s *state) any {
 		d := newDict()
 		for i := range keys {
-			d.set(hashable(keys[i](s)), values[i](s))
+			k := hashable(keys[i](s))
+			s.put(d, k, values[i](s))
 		}
 		return d
 	})

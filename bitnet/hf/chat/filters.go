@@ -130,10 +130,11 @@ func join(s *state, v any, a arguments) any {
 			item = s.path(item, name)
 		}
 		part := s.str(item)
+		s.spend(itemWork)
+		s.grow(text.Len(), len(between)+len(part))
 		if i > 0 {
-			part = between + part
+			text.WriteString(between)
 		}
-		s.text(text.Len() + len(part))
 		text.WriteString(part)
 	}
 	return text.String()
@@ -149,6 +150,7 @@ func (s *state) path(v, path any) any {
 		}
 		return found
 	}
+	s.spend(nodeWork*(strings.Count(text, ".")+1) + len(text))
 	for _, name := range strings.Split(text, ".") {
 		var key any = name
 		if i, err := strconv.Atoi(name); err == nil {
@@ -157,7 +159,7 @@ func (s *state) path(v, path any) any {
 		found, ok := s.item(defined(v), key)
 		if !ok {
 			if found, ok = s.attribute(v, name); !ok {
-				found = undefined{"." + name + " of a " + typeName(v)}
+				found = undefined{"." + brief(name) + " of a " + typeName(v)}
 			}
 		}
 		v = found
@@ -191,16 +193,33 @@ func (s *state) ignoringCase(b map[string]any, v any) any {
 
 func sorted(s *state, v any, a arguments) any {
 	b := a.bind("reverse", "case_sensitive", "attribute")
-	items := slices.Clone(s.iterate(v))
-	slices.SortStableFunc(items, func(x, y any) int {
+	items := s.iterate(v)
+	keys := make([]any, len(items))
+	for i, item := range items {
+		keys[i] = s.ignoringCase(b, item)
+	}
+	return listOf(s, s.inOrder(items, keys, truth(b["reverse"])))
+}
+
+// inOrder gives the items in the order of their keys; those with equal keys stay in theirs.
+func (s *state) inOrder(items, keys []any, reverse bool) []any {
+	places := make([]int, len(items))
+	for i := range places {
+		places[i] = i
+	}
+	slices.SortStableFunc(places, func(x, y int) int {
 		s.spend(nodeWork)
-		order := s.order(s.ignoringCase(b, x), s.ignoringCase(b, y))
-		if truth(b["reverse"]) {
+		order := s.order(keys[x], keys[y])
+		if reverse {
 			return -order
 		}
 		return order
 	})
-	return listOf(s, items)
+	ordered := make([]any, len(items))
+	for i, place := range places {
+		ordered[i] = items[place]
+	}
+	return ordered
 }
 
 func unique(s *state, v any, a arguments) any {
@@ -209,6 +228,7 @@ func unique(s *state, v any, a arguments) any {
 	var items []any
 	for _, item := range s.iterate(v) {
 		key := hashable(s.ignoringCase(b, item))
+		s.spend(3*itemWork + size(key))
 		if !seen[key] {
 			items = append(items, item)
 		}
@@ -229,19 +249,18 @@ func pairs(s *state, v any) any {
 	s.items(3 * len(d.keys))
 	items := make([]any, len(d.keys))
 	for i, k := range d.keys {
-		items[i] = &sequence{items: []any{k, d.values[k]}, tuple: true}
+		items[i] = &sequence{items: []any{k, d.values[i]}, tuple: true}
 	}
 	return &sequence{items: items}
 }
 
 func dictSorted(s *state, v any) any {
 	list := pairs(s, defined(v)).(*sequence)
-	slices.SortStableFunc(list.items, func(x, y any) int {
-		s.spend(nodeWork)
-		key := func(v any) any { return s.ignoringCase(nil, v.(*sequence).items[0]) }
-		return s.order(key(x), key(y))
-	})
-	return list
+	keys := make([]any, len(list.items))
+	for i, pair := range list.items {
+		keys[i] = s.ignoringCase(nil, pair.(*sequence).items[0])
+	}
+	return listOf(s, s.inOrder(list.items, keys, false))
 }
 
 // mapped is map('filter', …) and map(attribute='…').
@@ -258,7 +277,10 @@ func mapped(s *state, v any, a arguments) any {
 		}
 	} else {
 		filter, rest := called(filters, a, 0)
-		f = func(item any) any { return filter(s, item, rest) }
+		f = func(item any) any {
+			s.handed(item, rest)
+			return filter(s, item, rest)
+		}
 	}
 	items := []any{}
 	for _, item := range s.iterate(v) {
@@ -276,7 +298,7 @@ func called[F any](functions map[string]F, a arguments, i int) (F, arguments) {
 	name, _ := a.positional[i].(string)
 	f, ok := functions[name]
 	if !ok {
-		fail("%s: %q is not supported; supported are %s", a.of, name, known(functions))
+		fail("%s: %q is not supported; supported are %s", a.of, brief(name), known(functions))
 	}
 	return f, arguments{of: name, positional: a.positional[i+1:], named: a.named, order: a.order}
 }
@@ -319,8 +341,9 @@ func indent(s *state, v any, a arguments) any {
 		s.text(max(width, 0))
 		by = strings.Repeat(" ", max(width, 0))
 	}
-	lines := splitLines(s.str(v), false)
-	if text := s.str(v); strings.HasSuffix(text, "\n") {
+	text := s.str(v)
+	lines := s.splitLines(text, false)
+	if strings.HasSuffix(text, "\n") {
 		lines = append(lines, "")
 	}
 	s.items(len(lines))
@@ -328,7 +351,7 @@ func indent(s *state, v any, a arguments) any {
 	if total > maxText/max(len(by), 1) {
 		s.text(maxText + 1)
 	}
-	s.text(total*len(by) + len(s.str(v)))
+	s.text(total*len(by) + len(text))
 	for i, line := range lines {
 		if (i > 0 || truth(b["first"])) && (line != "" || truth(b["blank"])) {
 			lines[i] = by + line

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"context"
 	"fmt"
 	"strings"
 )
@@ -10,13 +11,20 @@ const (
 	maxSource = 256 << 10 // bytes of a template
 	maxNested = 200       // tags and brackets inside each other
 	maxDepth  = 1000      // operations inside each other, calls of macros included
+	maxName   = 255       // bytes of a name in a template
 	maxText   = 16 << 20  // bytes of one string, and of the output
 	maxWork   = 128 << 20 // bytes that are made or looked at, where more than that is done with a byte
 	byteWork  = 16        // it counts as so many,
 	nodeWork  = 64        // an operation as so many,
 	itemWork  = 32        // and an element of a list
 	maxItems  = 1 << 20   // elements of one list
+	lookWork  = 1 << 20   // work between two looks at the context
 )
+
+// limitError says which limit a template met.
+type limitError string
+
+func (e limitError) Error() string { return string(e) }
 
 // failure is an error on its way out of the parser or of a running template; see recovered.
 type failure struct {
@@ -32,11 +40,20 @@ func failAt(line int, format string, args ...any) {
 // fail ends a rendering at the operation that runs.
 func fail(format string, args ...any) { failAt(0, format, args...) }
 
+// exceedAt ends parsing at a limit, and exceed a rendering.
+func exceedAt(line int, format string, args ...any) {
+	panic(failure{line, limitError(fmt.Sprintf(format, args...))})
+}
+
+func exceed(format string, args ...any) { exceedAt(0, format, args...) }
+
 // state is one rendering.
 type state struct {
+	ctx   context.Context
 	line  int // of the operation that runs
 	depth int
 	work  int // that may still be done
+	look  int // at the context, when so much of it is left
 	out   *strings.Builder
 	scope *scope
 }
@@ -47,9 +64,10 @@ type scope struct {
 	parent *scope
 }
 
-func (s *scope) lookup(name string) (any, bool) {
-	for ; s != nil; s = s.parent {
-		if v, ok := s.names[name]; ok {
+func (s *state) lookup(name string) (any, bool) {
+	for scope := s.scope; scope != nil; scope = scope.parent {
+		s.spend(byteWork)
+		if v, ok := scope.names[name]; ok {
 			return v, true
 		}
 	}
@@ -64,10 +82,28 @@ func (s *state) in(parent *scope, names map[string]any, f func()) {
 	s.scope = outer
 }
 
-// spend counts work.
+// spend counts work, and ends the rendering where there was too much of it or the context is done.
 func (s *state) spend(n int) {
 	if s.work -= n; n < 0 || s.work < 0 {
-		fail("the template does more than a template may (%d MiB of text and operations); does a loop run too often?", maxWork>>20)
+		exceed("the template does more than a template may (%d MiB of text and operations); does a loop run too often?", maxWork>>20)
+	}
+	if s.work < s.look {
+		s.look = s.work - lookWork
+		if err := s.ctx.Err(); err != nil {
+			panic(failure{err: err})
+		}
+	}
+}
+
+// handed counts what a filter or a method may look at: the bytes of its value and of its arguments. What does more with a byte, or
+// makes something, counts that itself, and so do tests, most of which look at no byte.
+func (s *state) handed(v any, a arguments) {
+	s.spend(size(v))
+	for _, v := range a.positional {
+		s.spend(size(v))
+	}
+	for _, name := range a.order {
+		s.spend(size(a.named[name]))
 	}
 }
 
@@ -75,33 +111,36 @@ func (s *state) spend(n int) {
 func (s *state) deeper(f func()) {
 	s.spend(nodeWork)
 	if s.depth++; s.depth > maxDepth {
-		fail("operations stand more than %d deep inside each other; does a macro call itself?", maxDepth)
+		exceed("operations stand more than %d deep inside each other; does a macro call itself?", maxDepth)
 	}
 	f()
 	s.depth--
 }
 
 // text counts and bounds a string of this many bytes before it is made.
-func (s *state) text(n int) {
-	if n > maxText {
-		fail("a text gets longer than %d MiB", maxText>>20)
+func (s *state) text(n int) { s.grow(0, n) }
+
+// grow counts and bounds what a string of n bytes is given more of.
+func (s *state) grow(n, more int) {
+	if more > maxText-n {
+		exceed("a text gets longer than %d MiB", maxText>>20)
 	}
-	s.spend(n)
+	s.spend(more)
 }
 
 // items counts and bounds a list of this many elements before it is made.
 func (s *state) items(n int) {
 	if n > maxItems {
-		fail("a list gets more than %d elements", maxItems)
+		exceed("a list gets more than %d elements", maxItems)
 	}
 	s.spend(n * itemWork)
 }
 
 // write appends to the output.
 func (s *state) write(text string) {
-	s.spend(len(text))
+	s.spend(itemWork + len(text))
 	if s.out.Len()+len(text) > maxText {
-		fail("the output gets longer than %d MiB", maxText>>20)
+		exceed("the output gets longer than %d MiB", maxText>>20)
 	}
 	s.out.WriteString(text)
 }

@@ -23,6 +23,12 @@ func toJSON(s *state, v any, a arguments) any {
 	return w.out.String()
 }
 
+// jsonNumbers are the floats that Python writes otherwise, and jsonEscapes the characters.
+var (
+	jsonNumbers = map[string]string{"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
+	jsonEscapes = map[rune]string{'"': `\"`, '\\': `\\`, '\n': `\n`, '\r': `\r`, '\t': `\t`, '\b': `\b`, '\f': `\f`}
+)
+
 type jsonWriter struct {
 	s       *state
 	out     strings.Builder
@@ -32,10 +38,7 @@ type jsonWriter struct {
 }
 
 func (w *jsonWriter) write(text string) {
-	w.s.spend(len(text))
-	if w.out.Len()+len(text) > maxText {
-		w.s.text(maxText + 1)
-	}
+	w.s.grow(w.out.Len(), len(text))
 	w.out.WriteString(text)
 }
 
@@ -48,8 +51,9 @@ func (w *jsonWriter) line(level int) {
 
 func (w *jsonWriter) value(v any, level int) {
 	if level > maxNested {
-		fail("tojson: values stand more than %d deep inside each other", maxNested)
+		exceed("tojson: values stand more than %d deep inside each other", maxNested)
 	}
+	w.s.spend(nodeWork)
 	switch v := v.(type) {
 	case nil:
 		w.write("null")
@@ -58,9 +62,8 @@ func (w *jsonWriter) value(v any, level int) {
 	case int:
 		w.write(fmt.Sprint(v))
 	case float64:
-		names := map[string]string{"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
 		text := formatFloat(v)
-		if name, ok := names[text]; ok {
+		if name, ok := jsonNumbers[text]; ok {
 			text = name
 		}
 		w.write(text)
@@ -72,7 +75,7 @@ func (w *jsonWriter) value(v any, level int) {
 		w.elements("{", "}", len(v.keys), level, func(i int) {
 			w.key(v.keys[i])
 			w.write(": ")
-			w.value(v.values[v.keys[i]], level+1)
+			w.value(v.values[i], level+1)
 		})
 	default:
 		fail("tojson: a %s cannot be written as JSON", typeName(v))
@@ -106,15 +109,15 @@ func (w *jsonWriter) elements(open, end string, n, level int, write func(i int))
 }
 
 func (w *jsonWriter) text(text string) {
-	short := map[rune]string{'"': `\"`, '\\': `\\`, '\n': `\n`, '\r': `\r`, '\t': `\t`, '\b': `\b`, '\f': `\f`}
 	w.s.spend(byteWork * len(text))
 	var b strings.Builder
 	b.WriteByte('"')
 	for _, r := range text {
-		switch escape, ok := short[r]; {
+		switch escape, ok := jsonEscapes[r]; {
 		case ok:
 			b.WriteString(escape)
 		case r < 0x20:
+			w.s.spend(nodeWork)
 			fmt.Fprintf(&b, `\u%04x`, r)
 		default:
 			b.WriteRune(r)

@@ -213,6 +213,9 @@ func (l *lexer) word(rest string, open *[]byte) {
 		l.skip(len(m[0]))
 	default:
 		if w := nameWord.FindString(rest); w != "" {
+			if len(w) > maxName {
+				exceedAt(l.line, "a name of %d bytes, at most %d are read", len(w), maxName)
+			}
 			l.emit(kindName, w)
 			l.skip(len(w))
 			return
@@ -232,7 +235,7 @@ func (l *lexer) operator(rest string, open *[]byte) {
 	o := operators[i]
 	if end := strings.Index("([{", o); end >= 0 {
 		if *open = append(*open, ")]}"[end]); len(*open) > maxNested {
-			failAt(l.line, "brackets stand more than %d deep inside each other", maxNested)
+			exceedAt(l.line, "brackets stand more than %d deep inside each other", maxNested)
 		}
 	} else if strings.Contains(")]}", o) {
 		last := len(*open) - 1

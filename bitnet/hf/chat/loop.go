@@ -87,6 +87,7 @@ func (p *parser) forTag(open token) statement {
 // selected gives the items for which a condition is true.
 func (s *state) selected(items []any, assign func(*state, any), condition expression) (kept []any) {
 	for _, item := range items {
+		s.spend(4 * nodeWork)
 		s.in(s.scope, map[string]any{}, func() {
 			assign(s, item)
 			if truth(condition(s)) {

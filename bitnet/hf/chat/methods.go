@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 
@@ -8,79 +9,76 @@ import (
 	"golang.org/x/text/language"
 )
 
+// method is called with the value that it belongs to, whose type is that of its map.
+type method = func(s *state, v any, a arguments) any
+
 // methods are those of Python's types that change nothing.
-var methods map[string]map[string]func(s *state, v any, a arguments) any
+var methods map[string]map[string]method
 
 func init() { // not where it is declared: some look methods up
-	methods = map[string]map[string]func(s *state, v any, a arguments) any{
-		"str": {
-			"strip":  stripping(true, true),
-			"lstrip": stripping(true, false),
-			"rstrip": stripping(false, true),
-			"upper":  recasing(func() cases.Caser { return cases.Upper(language.Und) }),
-			"lower":  recasing(func() cases.Caser { return cases.Lower(language.Und) }),
-			"title":  func(s *state, v any, _ arguments) any { return titled(s, v.(string), "") },
-			"capitalize": func(s *state, v any, _ arguments) any {
-				return capitalized(s, v.(string))
-			},
-			"startswith":   affix(strings.HasPrefix),
-			"endswith":     affix(strings.HasSuffix),
-			"removeprefix": removing(strings.TrimPrefix),
-			"removesuffix": removing(strings.TrimSuffix),
-			"split":        func(s *state, v any, a arguments) any { return split(s, v.(string), a, false) },
-			"rsplit":       func(s *state, v any, a arguments) any { return split(s, v.(string), a, true) },
-			"splitlines": func(s *state, v any, a arguments) any {
-				return texts(s, splitLines(v.(string), truth(a.bind("keepends")["keepends"])))
-			},
-			"join": func(s *state, v any, a arguments) any {
-				list := a.bind("iterable")["iterable"]
-				for _, item := range s.iterate(defined(list)) {
-					if _, ok := item.(string); !ok {
-						fail("join: a %s, want str", typeName(item))
-					}
-				}
-				return join(s, list, arguments{of: "join", positional: []any{v}})
-			},
-			"replace": replace,
-			"find":    finding(strings.Index),
-			"rfind":   finding(strings.LastIndex),
-			"count": func(s *state, v any, a arguments) any {
-				s.spend(len(v.(string)))
-				return strings.Count(v.(string), a.texts("sub")["sub"])
-			},
-			"isdigit": every(unicode.IsDigit),
-			"isalpha": every(unicode.IsLetter),
-			"isspace": every(isSpace),
-			"isalnum": every(func(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) }),
+	methods = map[string]map[string]method{"str": stringMethods(), "dict": dictMethods()}
+}
+
+func stringMethods() map[string]method {
+	return map[string]method{
+		"strip":        stripping(true, true),
+		"lstrip":       stripping(true, false),
+		"rstrip":       stripping(false, true),
+		"upper":        recasing(func() cases.Caser { return cases.Upper(language.Und) }),
+		"lower":        recasing(func() cases.Caser { return cases.Lower(language.Und) }),
+		"title":        func(s *state, v any, _ arguments) any { return titled(s, v.(string), "") },
+		"capitalize":   func(s *state, v any, _ arguments) any { return capitalized(s, v.(string)) },
+		"startswith":   affix(strings.HasPrefix),
+		"endswith":     affix(strings.HasSuffix),
+		"removeprefix": removing(strings.TrimPrefix),
+		"removesuffix": removing(strings.TrimSuffix),
+		"split":        func(s *state, v any, a arguments) any { return split(s, v.(string), a, false) },
+		"rsplit":       func(s *state, v any, a arguments) any { return split(s, v.(string), a, true) },
+		"splitlines": func(s *state, v any, a arguments) any {
+			return texts(s, s.splitLines(v.(string), truth(a.bind("keepends")["keepends"])))
 		},
-		"dict": {
-			"items": func(s *state, v any, _ arguments) any { return pairs(s, v) },
-			"keys": func(s *state, v any, _ arguments) any {
-				return listOf(s, v.(*dict).keys[:len(v.(*dict).keys):len(v.(*dict).keys)])
-			},
-			"values": func(s *state, v any, _ arguments) any {
-				var items []any
-				for _, k := range v.(*dict).keys {
-					items = append(items, v.(*dict).values[k])
-				}
-				return listOf(s, items)
-			},
-			"get": func(s *state, v any, a arguments) any {
-				b := a.bind("key", "default")
-				if found, ok := v.(*dict).values[hashable(b["key"])]; ok {
-					return found
-				}
-				return b["default"]
-			},
+		"join":    joinTexts,
+		"replace": replace,
+		"find":    finding(strings.Index),
+		"rfind":   finding(strings.LastIndex),
+		"count":   func(_ *state, v any, a arguments) any { return strings.Count(v.(string), a.texts("sub")["sub"]) },
+		"isdigit": every(unicode.IsDigit),
+		"isalpha": every(unicode.IsLetter),
+		"isspace": every(isSpace),
+		"isalnum": every(func(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) }),
+	}
+}
+
+func dictMethods() map[string]method {
+	return map[string]method{
+		"items":  func(s *state, v any, _ arguments) any { return pairs(s, v) },
+		"keys":   func(s *state, v any, _ arguments) any { return listOf(s, slices.Clone(v.(*dict).keys)) },
+		"values": func(s *state, v any, _ arguments) any { return listOf(s, slices.Clone(v.(*dict).values)) },
+		"get": func(s *state, v any, a arguments) any {
+			b := a.bind("key", "default")
+			if found, ok := s.find(v.(*dict), b["key"]); ok {
+				return found
+			}
+			return b["default"]
 		},
 	}
+}
+
+// joinTexts is join of a string, which takes strings alone.
+func joinTexts(s *state, v any, a arguments) any {
+	list := a.bind("iterable")["iterable"]
+	for _, item := range s.iterate(defined(list)) {
+		if _, ok := item.(string); !ok {
+			fail("join: a %s, want str", typeName(item))
+		}
+	}
+	return join(s, list, arguments{of: "join", positional: []any{v}})
 }
 
 // stripping makes strip and its like: without characters, white space goes.
 func stripping(left, right bool) func(s *state, v any, a arguments) any {
 	return func(s *state, v any, a arguments) any {
 		text := v.(string)
-		s.spend(len(text))
 		away := isSpace
 		if chars, given := a.texts("chars")["chars"]; given {
 			s.spend(byteWork * len(chars))
@@ -104,7 +102,7 @@ func stripping(left, right bool) func(s *state, v any, a arguments) any {
 func recasing(caser func() cases.Caser) func(s *state, v any, a arguments) any {
 	return func(s *state, v any, _ arguments) any {
 		s.text(len(v.(string)))
-		s.spend(byteWork * len(v.(string)))
+		s.spend(4*nodeWork + byteWork*len(v.(string)))
 		return caser().String(v.(string))
 	}
 }
@@ -155,7 +153,7 @@ func affix(has func(text, part string) bool) func(s *state, v any, a arguments) 
 			if !ok {
 				fail("%s: a %s, want str", a.of, typeName(part))
 			}
-			s.spend(len(text))
+			s.spend(itemWork + len(text))
 			if has(v.(string), text) {
 				return true
 			}
@@ -184,8 +182,8 @@ func split(s *state, text string, a arguments, fromRight bool) any {
 	if v, given := b["maxsplit"]; given {
 		most = wanted(v, "maxsplit")
 	}
-	s.spend(len(text))
 	if b["sep"] == nil {
+		s.spend(byteWork * len(text))
 		return texts(s, splitSpace(text, most, fromRight))
 	}
 	by, ok := defined(b["sep"]).(string)
@@ -237,7 +235,8 @@ func splitSpace(text string, most int, fromRight bool) []string {
 }
 
 // splitLines splits at what Python takes for the end of a line.
-func splitLines(text string, keep bool) []string {
+func (s *state) splitLines(text string, keep bool) []string {
+	s.spend(byteWork * len(text))
 	var lines []string
 	start := 0
 	for i, r := range text {
@@ -269,11 +268,11 @@ func replace(s *state, v any, a arguments) any {
 		n = wanted(count, "count")
 	}
 	old, with := pair["old"], pair["new"]
-	s.spend(len(text))
 	times := strings.Count(text, old)
 	if n >= 0 {
 		times = min(times, n)
 	}
+	s.spend(byteWork * times)
 	if grown := len(with) - len(old); grown > 0 && times > maxText/grown {
 		s.text(maxText + 1)
 	}
@@ -284,7 +283,6 @@ func replace(s *state, v any, a arguments) any {
 func finding(index func(text, part string) int) func(s *state, v any, a arguments) any {
 	return func(s *state, v any, a arguments) any {
 		text := v.(string)
-		s.spend(len(text))
 		i := index(text, a.texts("sub")["sub"])
 		if i < 0 {
 			return -1
@@ -296,7 +294,7 @@ func finding(index func(text, part string) int) func(s *state, v any, a argument
 // every makes isdigit and its like: true for a text that has characters, all of this kind.
 func every(is func(r rune) bool) func(s *state, v any, a arguments) any {
 	return func(s *state, v any, _ arguments) any {
-		s.spend(len(v.(string)))
+		s.spend(byteWork * len(v.(string)))
 		return v != "" && strings.IndexFunc(v.(string), func(r rune) bool { return !is(r) }) < 0
 	}
 }

@@ -3,6 +3,7 @@ package chat
 import (
 	"cmp"
 	"math"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -13,7 +14,7 @@ const maxInteger = 1 << 53
 // whole refuses an integer that is too large.
 func whole(f float64) any {
 	if math.Abs(f) > maxInteger {
-		fail("a number gets larger than %d", maxInteger)
+		exceed("a number gets larger than %d", maxInteger)
 	}
 	return int(f)
 }
@@ -93,7 +94,7 @@ func (s *state) concat(a, b any) (any, bool) {
 	case *sequence:
 		if y, ok := b.(*sequence); ok && x.tuple == y.tuple {
 			s.items(len(x.items) + len(y.items))
-			return &sequence{append(x.items[:len(x.items):len(x.items)], y.items...), x.tuple}, true
+			return &sequence{slices.Concat(x.items, y.items), x.tuple}, true
 		}
 	}
 	return nil, false

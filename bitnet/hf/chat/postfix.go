@@ -100,7 +100,7 @@ func element(line int, e, key expression) expression {
 			if found, ok := s.attribute(v, name); ok {
 				return found
 			}
-			return undefined{"[" + strconv.Quote(name) + "] of a " + typeName(v)}
+			return undefined{"[" + strconv.Quote(brief(name)) + "] of a " + typeName(v)}
 		}
 		return undefined{"an element of a " + typeName(v)}
 	})
@@ -142,6 +142,7 @@ func (p *parser) arguments() (list argumentList) {
 // values computes the arguments.
 func (l argumentList) values(s *state, of string) arguments {
 	a := arguments{of: of}
+	s.spend(nodeWork * (len(l.positional) + len(l.named)))
 	for _, e := range l.positional {
 		a.positional = append(a.positional, e(s))
 	}
@@ -185,8 +186,9 @@ func (p *parser) filter(e expression) expression {
 		list = p.arguments()
 	}
 	return operation(t.line, func(s *state) any {
-		v := e(s)
-		return f(s, v, list.values(s, name))
+		v, a := e(s), list.values(s, name)
+		s.handed(v, a)
+		return f(s, v, a)
 	})
 }
 

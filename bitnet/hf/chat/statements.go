@@ -97,7 +97,7 @@ func (p *parser) tag() statement {
 	case "generation": // marks what is learned, which is decided elsewhere
 		body, _ := p.block(t, "endgeneration")
 		p.finish(kindBlockEnd, "%}")
-		return func(s *state) jump { return s.run(body) }
+		return command(t.line, func(s *state) jump { return s.run(body) })
 	case "break", "continue":
 		j := nextLoop
 		if t.text == "break" {
@@ -134,6 +134,7 @@ func (p *parser) ifTag(open token) statement {
 	p.finish(kindBlockEnd, "%}")
 	return command(open.line, func(s *state) jump {
 		for _, b := range branches {
+			s.spend(nodeWork)
 			if truth(b.condition(s)) {
 				return s.run(b.body)
 			}
@@ -205,6 +206,7 @@ func (p *parser) target() func(s *state, v any) {
 			fail("%d values for %d names", len(items), len(targets))
 		}
 		for i, assign := range targets {
+			s.spend(itemWork)
 			assign(s, items[i])
 		}
 	}
@@ -219,13 +221,12 @@ func (p *parser) oneTarget() func(s *state, v any) {
 	case p.skip(kindOperator, "."):
 		field := p.name("the name of an element")
 		return func(s *state, v any) {
-			outer, _ := s.scope.lookup(name)
+			outer, _ := s.lookup(name)
 			ns, ok := outer.(*namespace)
 			if !ok {
 				fail("%s.%s cannot be set: %s is not a namespace", name, field, name)
 			}
-			s.items(1)
-			ns.values.set(field, v)
+			s.put(ns.values, field, v)
 		}
 	default:
 		return func(s *state, v any) { s.scope.names[name] = v }
@@ -236,12 +237,14 @@ func (p *parser) macroTag(open token) statement {
 	name := p.name("the name of the macro")
 	var names []string
 	var defaults []expression
+	var missing []undefined
 	p.want("(")
 	for !p.skip(kindOperator, ")") {
 		if len(names) > 0 {
 			p.want(",")
 		}
 		names = append(names, p.name("the name of an argument"))
+		missing = append(missing, undefined{"the argument " + strconv.Quote(names[len(names)-1])})
 		var value expression
 		if p.skip(kindOperator, "=") {
 			value = p.expression()
@@ -256,13 +259,14 @@ func (p *parser) macroTag(open token) statement {
 	return command(open.line, func(s *state) jump {
 		around := s.scope
 		s.scope.names[name] = &function{name, func(s *state, a arguments) (text any) {
+			s.spend(len(names) * (nodeWork + len(a.named)))
 			values := a.bind(names...)
 			s.in(around, values, func() {
 				for i, n := range names {
 					if _, given := values[n]; !given && defaults[i] != nil {
 						values[n] = defaults[i](s)
 					} else if !given {
-						values[n] = undefined{"the argument " + strconv.Quote(n)}
+						values[n] = missing[i]
 					}
 				}
 				text = s.captured(func() { s.run(body) })

@@ -2,7 +2,6 @@ package chat
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -19,10 +18,10 @@ type (
 		items []any
 		tuple bool
 	}
-	// dict keeps the order in which keys came. Keys are nil, bool, int, float64 or string.
+	// dict keeps the order in which keys came. Keys are nil, bool, int, float64 or string; values[index[k]] belongs to k.
 	dict struct {
-		keys   []any
-		values map[any]any
+		keys, values []any
+		index        map[any]int
 	}
 	// namespace is what loops may write to.
 	namespace struct{ values *dict }
@@ -35,13 +34,33 @@ type (
 	undefined struct{ what string }
 )
 
-func newDict() *dict { return &dict{values: map[any]any{}} }
+func newDict() *dict { return &dict{index: map[any]int{}} }
 
-func (d *dict) set(key, value any) {
-	if _, ok := d.values[key]; !ok {
-		d.keys = append(d.keys, key)
+// put sets the value of a key.
+func (s *state) put(d *dict, key, value any) {
+	s.spend(3*itemWork + size(key))
+	if i, ok := d.index[hashable(key)]; ok {
+		d.values[i] = value
+		return
 	}
-	d.values[key] = value
+	d.index[key] = len(d.keys)
+	d.keys, d.values = append(d.keys, key), append(d.values, value)
+}
+
+// find looks a key up.
+func (s *state) find(d *dict, key any) (any, bool) {
+	s.spend(size(key))
+	i, ok := d.index[hashable(key)]
+	if !ok {
+		return nil, false
+	}
+	return d.values[i], true
+}
+
+// size is the number of bytes of a string, which is what an operation may have to look at.
+func size(v any) int {
+	text, _ := v.(string)
+	return len(text)
 }
 
 // hashable refuses what cannot be a key.
@@ -132,8 +151,7 @@ func (s *state) repr(v any) string {
 		case float64:
 			text = formatFloat(v)
 		case string:
-			s.spend(byteWork * len(v))
-			text = quote(v)
+			text = s.quote(v)
 		case *sequence:
 			open, end := "[", "]"
 			if v.tuple {
@@ -143,7 +161,7 @@ func (s *state) repr(v any) string {
 			}
 			text = open + s.joined(len(v.items), func(i int) string { return s.repr(v.items[i]) }) + end
 		case *dict:
-			text = "{" + s.joined(len(v.keys), func(i int) string { return s.repr(v.keys[i]) + ": " + s.repr(v.values[v.keys[i]]) }) + "}"
+			text = "{" + s.joined(len(v.keys), func(i int) string { return s.repr(v.keys[i]) + ": " + s.repr(v.values[i]) }) + "}"
 		default:
 			fail("a %s cannot be written as text", typeName(v))
 		}
@@ -160,7 +178,7 @@ func (s *state) joined(n int, text func(i int) string) string {
 			b.WriteString(", ")
 		}
 		part := text(i)
-		s.text(b.Len() + len(part))
+		s.grow(b.Len(), len(part))
 		b.WriteString(part)
 	}
 	return b.String()
@@ -184,7 +202,8 @@ func formatFloat(f float64) string {
 }
 
 // quote is repr() of a string.
-func quote(text string) string {
+func (s *state) quote(text string) string {
+	s.spend(byteWork * len(text))
 	mark := '\''
 	if strings.Contains(text, "'") && !strings.Contains(text, `"`) {
 		mark = '"'
@@ -204,12 +223,15 @@ func quote(text string) string {
 			b.WriteString(`\t`)
 		case unicode.IsPrint(r):
 			b.WriteRune(r)
-		case r < 0x100:
-			fmt.Fprintf(&b, `\x%02x`, r)
-		case r < 0x10000:
-			fmt.Fprintf(&b, `\u%04x`, r)
 		default:
-			fmt.Fprintf(&b, `\U%08x`, r)
+			s.spend(nodeWork)
+			format := `\x%02x`
+			if r >= 0x10000 {
+				format = `\U%08x`
+			} else if r >= 0x100 {
+				format = `\u%04x`
+			}
+			fmt.Fprintf(&b, format, r)
 		}
 	}
 	b.WriteRune(mark)
@@ -258,6 +280,7 @@ func (s *state) length(v any) int {
 
 // equal is == of two values.
 func (s *state) equal(a, b any) (same bool) {
+	s.spend(itemWork)
 	if x, ok := number(a); ok {
 		y, ok := number(b)
 		return ok && x == y
@@ -278,10 +301,20 @@ func (s *state) equal(a, b any) (same bool) {
 		return same
 	case *dict:
 		y, ok := b.(*dict)
-		s.deeper(func() { same = ok && maps.EqualFunc(x.values, y.values, s.equal) })
+		s.deeper(func() { same = ok && len(x.keys) == len(y.keys) && s.covers(x, y) })
 		return same
 	}
 	return a == b // the same namespace, loop or function
+}
+
+// covers reports whether y has the elements of x.
+func (s *state) covers(x, y *dict) bool {
+	for i, k := range x.keys {
+		if v, ok := s.find(y, k); !ok || !s.equal(x.values[i], v) {
+			return false
+		}
+	}
+	return true
 }
 
 // number is the value of a number; True and False are 1 and 0.
@@ -318,21 +351,17 @@ func (s *state) contains(v, x any) bool {
 		s.spend(len(v))
 		return strings.Contains(v, part)
 	case *dict:
-		_, ok := v.values[hashable(x)]
+		_, ok := s.find(v, x)
 		return ok
 	}
-	return slices.ContainsFunc(s.iterate(v), func(item any) bool {
-		s.spend(itemWork)
-		return s.equal(item, x)
-	})
+	return slices.ContainsFunc(s.iterate(v), func(item any) bool { return s.equal(item, x) })
 }
 
 // item is v[key].
 func (s *state) item(v, key any) (any, bool) {
 	switch v := v.(type) {
 	case *dict:
-		value, ok := v.values[hashable(key)]
-		return value, ok
+		return s.find(v, key)
 	case *sequence:
 		if i, ok := integer(key); ok {
 			if i < 0 {
@@ -360,13 +389,16 @@ func (s *state) item(v, key any) (any, bool) {
 func (s *state) attribute(v any, name string) (any, bool) {
 	switch v := v.(type) {
 	case *namespace:
-		value, ok := v.values.values[name]
-		return value, ok
+		return s.find(v.values, name)
 	case *loop:
 		return v.attribute(name)
 	}
+	s.spend(len(name))
 	if call, ok := methods[typeName(v)][name]; ok {
-		return &function{name, func(s *state, a arguments) any { return call(s, v, a) }}, true
+		return &function{name, func(s *state, a arguments) any {
+			s.handed(v, a)
+			return call(s, v, a)
+		}}, true
 	}
 	return nil, false
 }
