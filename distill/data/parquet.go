@@ -52,7 +52,7 @@ func readParquet(in, rest io.Reader, to *receiver) error {
 				return fmt.Errorf("column %q: %w", columns[f.column], err)
 			}
 		}
-		return nil
+		return checkPages(file, table, to)
 	})
 	if err != nil {
 		return err
