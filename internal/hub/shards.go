@@ -207,13 +207,13 @@ func (s *Shards) Close(read bool) {
 // for another process that holds the lock, since that one is about to use it.
 func (r *Repo) drop(f File) error {
 	lock, ok, err := r.tryLock(f)
-	defer lock.Close()
 	if err != nil {
 		return err
 	}
 	if !ok {
 		return fmt.Errorf("another process holds %s", lock.Path())
 	}
+	defer lock.Close()
 	for _, path := range []string{r.pointer(f), r.blob(f)} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
