@@ -150,6 +150,7 @@ func TestTablesRefused(t *testing.T) {
 		{"parquet text", "x.parquet", "text\ty\n", []string{"x.parquet", "Parquet"}},
 		{"parquet cut", "x.parquet", string(table[:len(table)/2]), []string{"x.parquet", "Parquet"}},
 		{"parquet footer", "x.parquet", "PAR1\x00\x00\xff\xf9PAR1", []string{"x.parquet", "footer length at byte 4", "4194238464", "0 bytes"}},
+		{"parquet page", "x.parquet", string(claiming(t, table)), []string{"x.parquet", `column "text"`, "page header at byte 4", "are left"}},
 		{"parquet damaged", "x.parquet", string(damaged), []string{"x.parquet", "Parquet"}},
 		{"zstd bomb", "x.csv.zst", string(zstandard(bytes.Repeat([]byte("text,y\n"), 8<<20))), []string{"x.csv.zst", "unpacks"}},
 		{"zstd cut", "x.csv.zst", string(zstandard([]byte("a,b\n1,2\n")))[:12], []string{"x.csv.zst", "truncated"}},
@@ -159,6 +160,25 @@ func TestTablesRefused(t *testing.T) {
 			wantError(t, err, c.parts...)
 		})
 	}
+}
+
+// claiming is a Parquet file whose first page claims to be larger than it is: its header begins behind the magic with the type, the
+// plain and the packed size, each a field of one varint.
+func claiming(t *testing.T, table []byte) []byte {
+	claims := slices.Clone(table)
+	at := len(parquetMagic)
+	for field := range 3 {
+		if claims[at] != 0x15 {
+			t.Fatalf("byte %d is no field of 32 bits", at)
+		}
+		for at++; claims[at] >= 0x80; at++ {
+		}
+		if field == 2 {
+			claims[at] = 0x7e
+		}
+		at++
+	}
+	return claims
 }
 
 // A Parquet file whose text is far larger than it is, by repeating one long value, is refused before it fills the memory.
