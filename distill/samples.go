@@ -51,25 +51,18 @@ func (r *Run) writeSamples(ctx context.Context, outputs map[string][]string) err
 	if err != nil {
 		return err
 	}
-	e := examples.dev
-	return atomicfile.WriteFile(r.path(samplesFile), func(w io.Writer) error {
-		lines := json.NewEncoder(w)
-		lines.SetEscapeHTML(false)
-		for i := range e.Len() {
-			s := Sample{e.Line(i), tok.Decode(e.Prompt(i)), e.Reference(i), map[string]string{}}
-			for name, texts := range outputs {
-				if i < len(texts) {
-					s.Outputs[name] = texts[i]
-				}
-			}
-			if len(s.Outputs) == 0 {
-				break // all models continue the same first rows
-			}
-			if err := lines.Encode(s); err != nil {
-				return err
+	e, n := examples.dev, 0
+	for _, texts := range outputs {
+		n = max(n, len(texts)) // all models continue the same first rows
+	}
+	return atomicfile.WriteLines(r.path(samplesFile), n, func(i int) any {
+		s := Sample{e.Line(i), tok.Decode(e.Prompt(i)), e.Reference(i), map[string]string{}}
+		for name, texts := range outputs {
+			if i < len(texts) {
+				s.Outputs[name] = texts[i]
 			}
 		}
-		return nil
+		return s
 	})
 }
 

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -71,14 +69,5 @@ func (f *evalFlags) logSamples(n int, sample func(i int) any) error {
 	if f.samples == "" {
 		return nil
 	}
-	return atomicfile.WriteFile(f.samples, func(w io.Writer) error {
-		e := json.NewEncoder(w)
-		e.SetEscapeHTML(false)
-		for i := range n {
-			if err := e.Encode(sample(i)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return atomicfile.WriteLines(f.samples, n, sample)
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/bitdistill/bitdistill/bitnet"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
 	"github.com/bitdistill/bitdistill/distill/eval/overlap"
-	"github.com/bitdistill/bitdistill/internal/backend"
 	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/gomlx/gomlx/ml/model"
 )
@@ -217,20 +216,14 @@ func TestPadded(t *testing.T) {
 
 // XLA writes the same texts as the pure-Go backend.
 func TestGenerateXLA(t *testing.T) {
-	xla, err := backend.Open(backend.XLACPU)
-	if errors.Is(err, backend.ErrUnavailable) {
-		t.Skip("no XLA plugin: ", strings.SplitN(err.Error(), "\n", 2)[0])
-	} else if err != nil {
-		t.Fatal(err)
-	}
-	defer xla.Close()
+	xla := backendtest.XLA(t)
 	cfg := tinyConfig()
 	cfg.Quantization = bitnet.Ternary(bitnet.SubLNAll)
 	want, err := newGenerator(t, cfg, randomStore(t, cfg), 1, 2).Generate(context.Background(), prompts[:2], 12)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := NewGenerator(xla.Backend, cfg, randomStore(t, cfg), 1, 2)
+	g, err := NewGenerator(xla, cfg, randomStore(t, cfg), 1, 2)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,9 @@ package backendtest
 
 import (
 	"cmp"
+	"errors"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -18,6 +20,22 @@ const Env = "BITDISTILL_TEST_BACKEND"
 var choice = sync.OnceValues(func() (*backend.Choice, error) {
 	return backend.Open(cmp.Or(os.Getenv(Env), backend.Go))
 })
+
+// XLA returns XLA on the CPU until the test ends. Without a plugin the test is skipped with a message, or fails if BITDISTILL_NO_SKIP
+// is 1.
+func XLA(t testing.TB) compute.Backend {
+	t.Helper()
+	c, err := backend.Open(backend.XLACPU)
+	switch {
+	case errors.Is(err, backend.ErrUnavailable) && os.Getenv("BITDISTILL_NO_SKIP") != "1":
+		first, _, _ := strings.Cut(err.Error(), "\n")
+		t.Skip("XLA IS NOT TESTED: ", first)
+	case err != nil:
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c.Backend
+}
 
 // Open returns the backend, which no test closes. The test fails if it cannot be opened.
 func Open(t testing.TB) compute.Backend {
