@@ -79,14 +79,14 @@ func (p *parser) inside(f func()) {
 	p.nested--
 }
 
-// operation makes an expression that runs as one operation of a line.
-func operation(line int, f expression) expression {
-	return func(s *state) (v any) {
+// operation makes an expression or a statement run as one operation of a line.
+func operation[T any](line int, f func(*state) T) func(*state) T {
+	return func(s *state) (result T) {
 		outer := s.line
 		s.line = line
-		s.deeper(func() { v = f(s) })
+		s.deeper(func() { result = f(s) })
 		s.line = outer
-		return v
+		return result
 	}
 }
 

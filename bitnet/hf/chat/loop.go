@@ -71,7 +71,7 @@ func (p *parser) forTag(open token) statement {
 		otherwise, _ = p.block(open, "endfor")
 	}
 	p.finish(kindBlockEnd, "%}")
-	return command(open.line, func(s *state) jump {
+	return operation(open.line, func(s *state) jump {
 		items := s.iterate(values(s))
 		if condition != nil {
 			items = s.selected(items, assign, condition)

@@ -27,17 +27,6 @@ func (s *state) run(body []statement) jump {
 	return onward
 }
 
-// command makes a statement that runs as one operation of a line.
-func command(line int, f statement) statement {
-	return func(s *state) (j jump) {
-		outer := s.line
-		s.line = line
-		s.deeper(func() { j = f(s) })
-		s.line = outer
-		return j
-	}
-}
-
 // statements parses up to the end of the template, or in front of a tag with one of these names.
 func (p *parser) statements(ends ...string) (body []statement) {
 	p.inside(func() {
@@ -51,7 +40,7 @@ func (p *parser) statements(ends ...string) (body []statement) {
 				p.at++
 				e := p.tuple(p.expression)
 				p.finish(kindOutputEnd, "}}")
-				body = append(body, command(t.line, func(s *state) jump { s.write(s.str(e(s))); return onward }))
+				body = append(body, operation(t.line, func(s *state) jump { s.write(s.str(e(s))); return onward }))
 			case t.kind == kindBlock && !(p.tokens[p.at+1].kind == kindName && slices.Contains(ends, p.tokens[p.at+1].text)):
 				p.at++
 				body = append(body, p.tag())
@@ -97,7 +86,7 @@ func (p *parser) tag() statement {
 	case "generation": // marks what is learned, which is decided elsewhere
 		body, _ := p.block(t, "endgeneration")
 		p.finish(kindBlockEnd, "%}")
-		return command(t.line, func(s *state) jump { return s.run(body) })
+		return operation(t.line, func(s *state) jump { return s.run(body) })
 	case "break", "continue":
 		j := nextLoop
 		if t.text == "break" {
@@ -132,7 +121,7 @@ func (p *parser) ifTag(open token) statement {
 		branches = append(branches, b)
 	}
 	p.finish(kindBlockEnd, "%}")
-	return command(open.line, func(s *state) jump {
+	return operation(open.line, func(s *state) jump {
 		for _, b := range branches {
 			s.spend(nodeWork)
 			if truth(b.condition(s)) {
@@ -148,7 +137,7 @@ func (p *parser) setTag(open token) statement {
 	if p.skip(kindOperator, "=") {
 		value := p.tuple(p.expression)
 		p.finish(kindBlockEnd, "%}")
-		return command(open.line, func(s *state) jump { assign(s, value(s)); return onward })
+		return operation(open.line, func(s *state) jump { assign(s, value(s)); return onward })
 	}
 	value := expression(func(s *state) any { return s.scope.names[captured] })
 	for p.skip(kindOperator, "|") {
@@ -159,7 +148,7 @@ func (p *parser) setTag(open token) statement {
 	body, _ := p.block(open, "endset")
 	p.loops = loops
 	p.finish(kindBlockEnd, "%}")
-	return command(open.line, func(s *state) jump {
+	return operation(open.line, func(s *state) jump {
 		var text any
 		s.in(s.scope, map[string]any{}, func() {
 			text = s.captured(func() { s.run(body) })
@@ -256,7 +245,7 @@ func (p *parser) macroTag(open token) statement {
 	body, _ := p.block(open, "endmacro")
 	p.loops = loops
 	p.finish(kindBlockEnd, "%}")
-	return command(open.line, func(s *state) jump {
+	return operation(open.line, func(s *state) jump {
 		around := s.scope
 		s.scope.names[name] = &function{name, func(s *state, a arguments) (text any) {
 			s.spend(len(names) * (nodeWork + len(a.named)))
