@@ -277,8 +277,45 @@ func release(list []*tensors.Tensor) {
 // apply updates weights and moments with gradients clipped to Training.ClipNorm.
 func (s *stepper) apply(grads []*tensors.Tensor, norm, rate float64) error {
 	clip := math.Min(1, s.training.ClipNorm/(norm+1e-6)) // as torch.nn.utils.clip_grad_norm_
-	_, err := s.update.Exec(append([]any{float32(rate), float32(clip)}, anys(grads)...)...)
-	return graphError(err)
+	replaced, err := s.buffers()
+	if err != nil {
+		return err
+	}
+	if _, err := s.update.Exec(append([]any{float32(rate), float32(clip)}, anys(grads)...)...); err != nil {
+		return graphError(err)
+	}
+	for _, b := range replaced {
+		if err := b.Finalize(); err != nil {
+			return graphError(err)
+		}
+	}
+	return nil
+}
+
+// buffers hold the weights and moments that an update replaces. XLA leaves a buffer that is donated to the garbage collector, which
+// knows nothing of its size; the pure-Go backend writes the new values into it.
+func (s *stepper) buffers() ([]compute.Buffer, error) {
+	if engines.Interprets(s.backend) {
+		return nil, nil
+	}
+	var list []compute.Buffer
+	for v := range s.store.IterVariables() {
+		if v.Trainable || !strings.HasPrefix(v.Path(), "/"+teacherScope+"/") {
+			if !v.HasValue() {
+				continue // made by the first update
+			}
+			value, err := v.Value()
+			if err != nil {
+				return nil, err
+			}
+			b, err := value.Buffer(s.backend, 0)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, b)
+		}
+	}
+	return list, nil
 }
 
 // counts are the denominators of CE, LD and AD over the whole batch: answer tokens, positions whose logits are
