@@ -38,6 +38,8 @@ type evalReport struct {
 	Engine   string  `json:"engine"`
 	Backend  string  `json:"backend"`
 	Limit    int     `json:"limit,omitempty"` // of the rows, where --limit left some out
+	Model    string  `json:"model"`           // as it was named
+	Data     string  `json:"data"`            // as it was named, or its run names it
 }
 
 // completionsReport is what eval writes as JSON of a task that generates text.
@@ -50,6 +52,8 @@ type completionsReport struct {
 	Engine            string  `json:"engine"`
 	Backend           string  `json:"backend"`
 	Limit             int     `json:"limit,omitempty"` // of the rows, where --limit left some out
+	Model             string  `json:"model"`           // as it was named
+	Data              string  `json:"data"`            // as it was named, or its run names it
 }
 
 func (c *cli) evalCommand() *cobra.Command {
@@ -62,8 +66,11 @@ error. A label's score is the log-probability of its whole answer behind the pro
 Of a task that generates text it reports the perplexity of the completions, each token
 given those before it, and BLEU and ROUGE of what the model writes behind the prompts:
 the most likely token each time, up to its end token or the task's max_completion. On a
-CPU that is slow: a token costs a pass over all weights. Try --limit first. In --json BLEU
-is of 100 and ROUGE of 1, as sacrebleu and rouge-score have them.
+CPU that is slow: a token costs a pass over all weights. Try --limit first.
+
+--json is one object that names what was measured: task, model, data (as they were given,
+or as the run has them) and limit, if it left rows out; accuracy and stderr are of 1. Of
+texts BLEU is of 100 and ROUGE of 1, as sacrebleu and rouge-score have them.
 
 --model is the folder of a model, a run folder, which means its student, or the folder
 of another stage in it. Task, data and length are those of its run where they are not
@@ -130,7 +137,7 @@ func (c *cli) eval(ctx context.Context, f *evalFlags) error {
 		return err
 	}
 	if f.json {
-		return c.writeJSON(evalReport{examples.Task.Name, a.N, a.Accuracy, a.Stderr, a.Seconds, f.engine, choice.Name, f.limit}, "")
+		return c.writeJSON(evalReport{examples.Task.Name, a.N, a.Accuracy, a.Stderr, a.Seconds, f.engine, choice.Name, f.limit, f.model, f.data}, "")
 	}
 	_, err = fmt.Fprintf(c.out, "%s: accuracy %.2f ± %.2f %% of %s, in %.1f s on backend %s\n",
 		examples.Task.Name, 100*a.Accuracy, 100*a.Stderr, f.counted(a.N, "examples"), a.Seconds, choice.Name)
@@ -172,7 +179,7 @@ func (c *cli) evalCompletions(ctx context.Context, f *evalFlags, m *distill.Subj
 func (c *cli) writeCompletions(f *evalFlags, e *data.Examples, p eval.Perplexity, written eval.Generations, backend string) error {
 	o := distill.NewOverlap(written)
 	if f.json {
-		return c.writeJSON(completionsReport{e.Task.Name, e.Len(), p, *o, written.Seconds, f.engine, backend, f.limit}, "")
+		return c.writeJSON(completionsReport{e.Task.Name, e.Len(), p, *o, written.Seconds, f.engine, backend, f.limit, f.model, f.data}, "")
 	}
 	var scores strings.Builder
 	for i, score := range o.Cells() {

@@ -49,7 +49,7 @@ func TestGeneration(t *testing.T) {
 	e := call(t, "eval", "--model", out, "--json", "--backend", "go", "--limit", "5", "--log-samples", samples)
 	e.want(t, exitDone)
 	e.decode(t, &report)
-	if report.Task != "completion" || report.N != 5 || report.Limit != 5 || report.Tokens < 10 || results.Rows[2].Overlap == nil || report.Overlap != *results.Rows[2].Overlap {
+	if report.Task != "completion" || report.N != 5 || report.Limit != 5 || report.Tokens < 10 || results.Rows[2].Overlap == nil || report.Overlap != *results.Rows[2].Overlap || report.Model != out || report.Data != dev {
 		t.Errorf("eval %+v, the run %+v", report, results.Rows[2])
 	}
 	checkTexts(t, samples, out, report.Overlap)

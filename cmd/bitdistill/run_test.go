@@ -83,7 +83,7 @@ func checkEval(t *testing.T, run string, results distill.Results) {
 		r.want(t, exitDone)
 		var report evalReport
 		r.decode(t, &report)
-		if report.Accuracy != results.Rows[row].Accuracy || report.N != 12 {
+		if report.Accuracy != results.Rows[row].Accuracy || report.N != 12 || report.Model != folder || report.Data != results.Config.Task.Dev {
 			t.Errorf("%s: %s, but the run says %v", folder, r.out, results.Rows[row])
 		}
 	}
@@ -210,7 +210,7 @@ func TestEvalContract(t *testing.T) {
 	data := write(t, "dev.tsv", table(9))
 	r := call(t, "eval", "--model", "embedded-teacher", "--task", "sst2", "--data", data, "--limit", "8", "--backend", "go", "--json")
 	r.want(t, exitDone)
-	checkFields(t, r.out, "task", "n", "accuracy", "stderr", "seconds", "engine", "backend", "limit") // the last because there is one
+	checkFields(t, r.out, "task", "n", "accuracy", "stderr", "seconds", "engine", "backend", "limit", "model", "data") // limit because there is one
 	var e evalReport
 	r.decode(t, &e)
 	if e.Task != "sst2" || e.N != 8 || e.Engine != "graph" || e.Backend != "go" || e.Seconds <= 0 {
@@ -233,7 +233,7 @@ func TestPerplexityContract(t *testing.T) {
 	for i, batch := range []string{"1", "3"} {
 		r := call(t, "perplexity", "--model", "embedded", "--data", data, "--length", "64", "--max-tokens", "330", "--batch-size", batch, "--backend", "go", "--json")
 		r.want(t, exitDone)
-		checkFields(t, r.out, "perplexity", "nll", "tokens")
+		checkFields(t, r.out, "perplexity", "nll", "tokens", "model", "data")
 		r.decode(t, &got[i])
 	}
 	if p := got[0]; p.Tokens != 5*63 || math.Abs(math.Exp(p.NLL)-p.Perplexity) > 1e-9*p.Perplexity {
