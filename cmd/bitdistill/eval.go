@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/bitdistill/bitdistill/distill"
@@ -112,7 +113,7 @@ func (c *cli) eval(ctx context.Context, f *evalFlags) error {
 		return err
 	}
 	defer choice.Close()
-	examples, err := f.examples(ctx, m)
+	examples, err := f.examples(ctx, c.log, m)
 	if err != nil {
 		return err
 	}
@@ -201,7 +202,7 @@ func (f *evalFlags) counted(n int, what string) string {
 }
 
 // examples reads the task's data. What the flags leave open comes from the model's run.
-func (f *evalFlags) examples(ctx context.Context, m *distill.Subject) (*data.Examples, error) {
+func (f *evalFlags) examples(ctx context.Context, log io.Writer, m *distill.Subject) (*data.Examples, error) {
 	task, err := f.openTask(m.Run)
 	if err != nil {
 		return nil, err
@@ -222,6 +223,9 @@ func (f *evalFlags) examples(ctx context.Context, m *distill.Subject) (*data.Exa
 	table, err := task.Read(distill.OpenHeldOut(f.data))
 	if err != nil {
 		return nil, wrongInput{err}
+	}
+	if note := table.BlankNote(); note != "" {
+		fmt.Fprintf(log, "warning: %s: %s\n", table.File, note)
 	}
 	if f.limit >= len(table.Rows) {
 		f.limit = 0 // leaves none out
