@@ -203,6 +203,7 @@ func (r *Run) Stage2(ctx context.Context) error {
 		return inputError{err}
 	}
 	tr := r.trainer(Stage2Dir, Stage2Label, student, t, source)
+	tr.inputs = text.inputs
 	if text.selection != nil {
 		tr.score = func(ctx context.Context) (float64, error) {
 			p, err := judge.Perplexity(ctx, text.selection)
@@ -316,7 +317,7 @@ func (r *Run) taskTrainer(dir, label string, m *hf.Model, t Training, e *taskExa
 		return nil, inputError{err}
 	}
 	tr := r.trainer(dir, label, m, t, source)
-	tr.objective.answers = true
+	tr.objective.answers, tr.inputs = true, e.inputs
 	if e.selection != nil && t.EvalEvery > 0 {
 		judge, err := r.judge(m)
 		if err != nil {
