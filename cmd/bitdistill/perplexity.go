@@ -63,6 +63,8 @@ func (c *cli) perplexity(ctx context.Context, f *perplexityFlags) error {
 	switch {
 	case f.data == "":
 		return inputf("--data: missing; name a text file")
+	case data.IsTokenized(f.data):
+		return inputf("--data: %s is a corpus that was tokenized; perplexity reads text: name the file that it was made from", f.data)
 	case f.batchSize == 0:
 		return inputf("--batch-size: 0, want a positive number")
 	case f.maxTokens < 0:

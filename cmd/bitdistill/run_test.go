@@ -160,6 +160,27 @@ func TestResumeNothing(t *testing.T) {
 	}
 }
 
+// A run that ended before its first step has left its settings alone: the next one takes its place, and says what is different. One that has
+// left more is kept.
+func TestRunAfterEarlyFault(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "run")
+	args := append(ownData(t, out), "--set", "checkpoint_every=0")
+	call(t, append(args, "--set", "stage2.batch_size=50000000")...).want(t, exitInput, "needs about", "lower batch_size")
+	if !exists(filepath.Join(out, "config.json")) {
+		t.Fatal("the run has left nothing; the test shows nothing")
+	}
+	call(t, append(args, "--dry-run")...).want(t, exitDone)
+	ctx, stop := context.WithCancel(context.Background())
+	r := callWith(t, ctx, &interrupter{line: "Teacher Step 1", stop: stop}, append(args, "--seed", "5", "--teacher", "")...)
+	r.want(t, exitInterrupted, out+": a run there ended before its first step; this one takes its place", "stage2.batch_size: 50000000 there, 4 now", "seed: 1 there, 5 now")
+	stored, err := distill.StoredConfig(out)
+	check(t, err)
+	if stored.Stage2.BatchSize != 4 || stored.Seed != 5 {
+		t.Errorf("stored: %+v", stored)
+	}
+	call(t, args...).want(t, exitInput, "holds a run already", "--resume")
+}
+
 // A later stage may have other settings: they are kept, and stages that are done are as they were.
 func TestReconfigure(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "run")
