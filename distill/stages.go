@@ -180,27 +180,55 @@ func (r *Run) Stage2(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.sources.begun = r.corpusBegun()
-	text, err := r.sources.text(ctx, r.log)
+	text, err := r.corpus(ctx)
 	if err != nil {
-		return err
-	}
-	if err := r.noteHub(); err != nil {
 		return err
 	}
 	judge, err := eval.NewLanguageModel(r.choice.Backend, student.Config, student.Store, r.Config.EvalBatchSize)
 	if err != nil {
 		return err
 	}
-	judge.Progress = r.log.progress(Stage2Label + ": perplexity")
-	before, err := judge.Perplexity(ctx, text.report)
+	perplexity := func() (eval.Perplexity, error) {
+		judge.Progress = r.log.progress(Stage2Label + ": perplexity")
+		return judge.Perplexity(ctx, text.report)
+	}
+	before, err := perplexity()
 	if err != nil {
 		return err
 	}
+	tr, err := r.corpusTrainer(student, text, judge)
+	if err != nil {
+		return err
+	}
+	summary, err := r.train(ctx, tr)
+	if err != nil {
+		return err
+	}
+	after, err := perplexity()
+	if err != nil {
+		return err
+	}
+	summary.Before, summary.After = &before, &after
+	r.log.printf("Stage-2: perplexity %.2f before, %.2f after (%d tokens set aside)", before.Perplexity, after.Perplexity, after.Tokens)
+	return r.keep(Stage2Dir, student, summary)
+}
+
+// corpus opens the corpus, and notes which commits of the hub it is of.
+func (r *Run) corpus(ctx context.Context) (*corpusParts, error) {
+	r.sources.begun = r.corpusBegun()
+	text, err := r.sources.text(ctx, r.log)
+	if err != nil {
+		return nil, err
+	}
+	return text, r.noteHub()
+}
+
+// corpusTrainer is a trainer on the corpus. judge scores its student where windows are set aside for that.
+func (r *Run) corpusTrainer(student *hf.Model, text *corpusParts, judge *eval.LanguageModel) (*trainer, error) {
 	t := r.Config.Stage2.inParts(backend.MicroBatches(r.choice.Backend))
 	source, err := text.source(t.BatchSize/t.MicroBatches, r.Config.Seed)
 	if err != nil {
-		return inputError{err}
+		return nil, inputError{err}
 	}
 	tr := r.trainer(Stage2Dir, Stage2Label, student, t, source)
 	tr.inputs = text.inputs
@@ -210,18 +238,7 @@ func (r *Run) Stage2(ctx context.Context) error {
 			return -p.NLL, err
 		}
 	}
-	summary, err := r.train(ctx, tr)
-	if err != nil {
-		return err
-	}
-	judge.Progress = r.log.progress(Stage2Label + ": perplexity")
-	after, err := judge.Perplexity(ctx, text.report)
-	if err != nil {
-		return err
-	}
-	summary.Before, summary.After = &before, &after
-	r.log.printf("Stage-2: perplexity %.2f before, %.2f after (%d tokens set aside)", before.Perplexity, after.Perplexity, after.Tokens)
-	return r.keep(Stage2Dir, student, summary)
+	return tr, nil
 }
 
 // Stage3 trains the student on the task against the teacher, from where stage 2 left it: all weights, those of SubLN
