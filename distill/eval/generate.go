@@ -45,13 +45,10 @@ func NewGenerator(backend compute.Backend, cfg decoder.Config, store *model.Stor
 		to    **model.Exec
 		graph func(*model.Scope, []*graph.Node) []*graph.Node
 	}{{&g.prefill, g.prefillGraph}, {&g.step, g.stepGraph}} {
-		exec, err := model.NewExec(backend, frozen, e.graph)
-		if err != nil {
+		if *e.to, err = newExec(backend, frozen, e.graph); err != nil {
 			g.Close()
 			return nil, err
 		}
-		exec.SetMaxCache(-1) // a batch has one of a few lengths; never refuse one
-		*e.to = exec
 	}
 	return g, nil
 }
