@@ -29,6 +29,7 @@ const (
 	trainingFile   = "training.json"
 	lockFile       = ".lock"
 	checkpointsDir = "checkpoints"
+	evalDir        = "eval" // in checkpoints: texts of an evaluation that is not done
 )
 
 // Options say where and how a run happens. They do not change its result.

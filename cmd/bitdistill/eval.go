@@ -67,7 +67,9 @@ error. A label's score is the log-probability of its whole answer behind the pro
 Of a task that generates text it reports the perplexity of the completions, each token
 given those before it, and BLEU and ROUGE of what the model writes behind the prompts:
 the most likely token each time, up to its end token or the task's max_completion. On a
-CPU that is slow: a token costs a pass over all weights. Try --limit first.
+CPU that is slow: a token costs a pass over all weights. Try --limit first. With
+--log-samples FILE, texts are kept in FILE.part as they come, and the same command goes
+on from there; FILE.part goes once FILE is written.
 
 --json is one object that names what was measured: task, model, data (as they were given,
 or as the run has them) and limit, if it left rows out; accuracy and stderr are of 1. Of
@@ -145,35 +147,65 @@ func (c *cli) eval(ctx context.Context, f *evalFlags) error {
 	return err
 }
 
-// evalCompletions measures the perplexity of the completions of a generation, and compares what the model writes with them.
+// evalCompletions measures the perplexity of the completions of a generation, and compares what the model writes with them. With
+// --log-samples, texts are kept as they come.
 func (c *cli) evalCompletions(ctx context.Context, f *evalFlags, m *distill.Subject, choice *backend.Choice, examples *data.Examples) error {
-	judge, err := eval.NewCompletions(choice.Backend, m.Config, m.Store, f.batchSize)
+	kept, err := c.keepTexts(f, m, choice, examples)
 	if err != nil {
 		return err
 	}
-	update, done := c.progress("perplexity")
-	judge.Progress = update
-	p, err := judge.Perplexity(ctx, examples)
-	done()
+	p, written, err := c.judgeCompletions(ctx, f, m, choice, examples, kept)
 	if err != nil {
-		return err
+		return f.keptAdvice(ctx, err, kept, examples.Len())
+	}
+	if err := f.logTexts(m.Tokenizer, examples, written); err != nil {
+		return f.keptAdvice(ctx, err, kept, examples.Len())
+	}
+	if kept != nil {
+		if err := kept.Remove(); err != nil {
+			return err
+		}
+	}
+	return c.writeCompletions(f, examples, p, written, choice.Name)
+}
+
+// judgeCompletions computes what evalCompletions reports. kept may be nil.
+func (c *cli) judgeCompletions(ctx context.Context, f *evalFlags, m *distill.Subject, choice *backend.Choice, examples *data.Examples, kept *distill.KeptTexts) (p eval.Perplexity, written eval.Generations, err error) {
+	perplexity := func() (eval.Perplexity, error) {
+		judge, err := eval.NewCompletions(choice.Backend, m.Config, m.Store, f.batchSize)
+		if err != nil {
+			return eval.Perplexity{}, err
+		}
+		update, done := c.progress("perplexity")
+		defer done()
+		judge.Progress = update
+		return judge.Perplexity(ctx, examples)
+	}
+	if kept == nil {
+		p, err = perplexity()
+	} else {
+		p, err = kept.Perplexity(perplexity)
+	}
+	if err != nil {
+		return p, written, err
 	}
 	end, _ := examples.End()
 	generator, err := eval.NewGenerator(choice.Backend, m.Config, m.Store, end, f.batchSize)
 	if err != nil {
-		return err
+		return p, written, err
 	}
 	defer generator.Close()
-	generator.Progress, done = c.progress("greedy decoding")
-	written, err := generator.Complete(ctx, examples, 0, m.Tokenizer.Decode)
-	done()
-	if err != nil {
-		return err
+	if kept != nil {
+		generator.Kept = kept
 	}
-	if err := f.logTexts(m.Tokenizer, examples, written); err != nil {
-		return err
+	update, done := c.progress("greedy decoding")
+	defer done()
+	generator.Progress = update
+	written, err = generator.Complete(ctx, examples, 0, m.Tokenizer.Decode)
+	if kept != nil {
+		written.Seconds += kept.Seconds()
 	}
-	return c.writeCompletions(f, examples, p, written, choice.Name)
+	return p, written, err
 }
 
 // writeCompletions reports on a generation.
