@@ -16,6 +16,7 @@ type corpusParts struct {
 	train             []*data.Corpus // one, or those of a mixture
 	shares            []int          // of a mixture, see data.Shares; nil without
 	selection, report *data.Corpus   // selection is nil if no windows are set aside
+	inputs            inputs
 }
 
 // source serves the windows that are trained on.
@@ -232,6 +233,9 @@ func (s *sources) text(ctx context.Context, log *runLog) (*corpusParts, error) {
 		s.corpus, err = s.readParts(ctx, log, tok)
 		return err
 	})
+	if err == nil {
+		s.corpus.inputs = s.corpusInputs(s.corpus.train, tok)
+	}
 	return s.corpus, err
 }
 

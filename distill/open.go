@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/bitdistill/bitdistill/bitnet/hf"
@@ -104,13 +105,24 @@ func HoldsRun(dir string) bool {
 // Unstarted reports whether a folder holds nothing but what a run leaves that was killed before it had written its
 // config.
 func Unstarted(dir string) bool {
+	return holdsOnly(dir, func(fs.DirEntry) bool { return false })
+}
+
+// OnlyConfig reports whether a folder holds a run that has left nothing but its settings, as one does that ends with an error before
+// its first step. A new run may take its place.
+func OnlyConfig(dir string) bool {
+	return isRun(dir) && holdsOnly(dir, func(e fs.DirEntry) bool {
+		info, err := e.Info()
+		return e.Name() == configFile || e.Name() == metricsFile && err == nil && info.Size() == 0
+	})
+}
+
+// holdsOnly reports whether a folder holds nothing but a lock, files that were not finished, and what also is fine.
+func holdsOnly(dir string, also func(fs.DirEntry) bool) bool {
 	entries, err := os.ReadDir(dir)
-	for _, e := range entries {
-		if e.Name() != lockFile && !atomicfile.IsTemp(e.Name()) {
-			return false
-		}
-	}
-	return err == nil
+	return err == nil && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		return e.Name() != lockFile && !atomicfile.IsTemp(e.Name()) && !also(e)
+	})
 }
 
 // OpenTask returns a task by the name that configs take for it: built in, a task file, or "embedded". Errors wrap
@@ -171,6 +183,8 @@ func (f *fetcher) files(ctx context.Context, name string, keep bool) (files []da
 		files = []data.File{embedded.Corpus()}
 	case strings.HasPrefix(name, hubCorpus):
 		return f.corpus(ctx, name, keep)
+	case data.IsTokenized(name):
+		return nil, nil, wrongInput("corpus: %s: is a corpus that was tokenized already; run --corpus takes it as it is, here name the text that it was made from", name)
 	default:
 		if files, err = data.Files(name); err != nil {
 			return nil, nil, inputError{fmt.Errorf("corpus: %w", err)}

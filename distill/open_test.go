@@ -93,4 +93,14 @@ func TestOpenUnfinished(t *testing.T) {
 	if !HoldsRun(dir) || HoldsRun(t.TempDir()) || Unstarted(dir) || !Unstarted(t.TempDir()) {
 		t.Error("run folders are not told from others")
 	}
+	model := modelFolder(t, tinyModel(t, 1))
+	if !OnlyConfig(dir) || OnlyConfig(t.TempDir()) || OnlyConfig(model) {
+		t.Error("a run without anything is not told from other folders")
+	}
+	if err := os.WriteFile(filepath.Join(dir, metricsFile), nil, 0o666); err != nil || !OnlyConfig(dir) {
+		t.Errorf("with metrics of no step: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, metricsFile), []byte("{}\n"), 0o666); err != nil || OnlyConfig(dir) {
+		t.Errorf("with metrics: %v", err)
+	}
 }

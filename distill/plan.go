@@ -144,6 +144,11 @@ func (s *sources) checkFiles(ctx context.Context, base *hf.Model) error {
 	if err != nil {
 		return wrongInput("task.dev: %w", err)
 	}
+	for _, table := range []*data.Dataset{train, dev} {
+		if note := table.BlankNote(); note != "" {
+			s.fetch.printf("warning: %s: %s", table.File, note)
+		}
+	}
 	if n := data.Repeated(train, dev); n > 0 {
 		s.fetch.printf("warning: %d of the %d rows of %s have the text of a row of %s; results on those are not on held-out data", n, len(dev.Rows), dev.File, train.File)
 	}

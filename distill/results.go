@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -137,7 +138,10 @@ func (r *Run) Evaluate(ctx context.Context) (*Results, error) {
 	if err := r.writeSamples(ctx, outputs); err != nil {
 		return nil, err
 	}
-	return results, writeJSON(r.path(resultsFile), results)
+	if err := writeJSON(r.path(resultsFile), results); err != nil {
+		return nil, err
+	}
+	return results, os.RemoveAll(r.path(checkpointsDir, evalDir))
 }
 
 // evaluateRow judges a model. Of a generation it gives what the model wrote too.

@@ -1,6 +1,7 @@
 package distill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ const (
 	trainingFile   = "training.json"
 	lockFile       = ".lock"
 	checkpointsDir = "checkpoints"
+	evalDir        = "eval" // in checkpoints: texts of an evaluation that is not done
 )
 
 // Options say where and how a run happens. They do not change its result.
@@ -92,26 +94,53 @@ func wrongInput(format string, args ...any) error {
 }
 
 func (r *Run) open(ctx context.Context, resume bool) error {
+	fresh, replaced, err := r.settle(resume)
+	if err != nil {
+		return err
+	}
+	// What may be refused comes before anything is written.
+	if err := r.prepare(ctx, fresh); err != nil {
+		return err
+	}
+	if err := r.occupy(fresh); err != nil {
+		return err
+	}
+	if replaced != nil {
+		r.logReplaced(*replaced)
+	}
+	r.log.printf("%s", r.choice.Why)
+	return nil
+}
+
+// settle decides whether the run begins (fresh) under the config that it was given, or goes on under that of the folder. replaced is
+// the config of a run there that has left nothing else.
+func (r *Run) settle(resume bool) (fresh bool, replaced *Config, err error) {
 	if r.dir == "" {
-		return wrongInput("out: missing; name a folder for the run")
+		return false, nil, wrongInput("out: missing; name a folder for the run")
 	}
 	stored, found, err := storedConfig(r.dir)
 	switch {
 	case err != nil:
-		return err
+		return false, nil, err
 	case resume && !found:
-		return wrongInput("%s: nothing to resume, it has no %s", r.dir, configFile)
-	case !resume && found:
-		return wrongInput("%s: holds a run already; continue it with --resume, or name another folder", r.dir)
+		return false, nil, wrongInput("%s: nothing to resume, it has no %s", r.dir, configFile)
 	case resume:
 		r.Config = stored
+	case found && !OnlyConfig(r.dir):
+		return false, nil, wrongInput("%s: holds a run already; continue it with --resume, or name another folder", r.dir)
+	case found:
+		replaced = &stored
 	}
 	if err := r.Config.Validate(); err != nil {
-		return inputError{err}
+		return false, nil, inputError{err}
 	}
-	// What may be refused comes before anything is written.
+	return !resume, replaced, nil
+}
+
+// prepare opens what the run reads and computes with.
+func (r *Run) prepare(ctx context.Context, fresh bool) (err error) {
 	fetch := r.fetcher(r.Config)
-	if !found {
+	if fresh {
 		if r.Plan, err = newPlan(ctx, r.Config, fetch, false); err != nil {
 			return err
 		}
@@ -123,7 +152,12 @@ func (r *Run) open(ctx context.Context, resume bool) error {
 	if r.choice, err = backend.Open(r.Config.Backend); err != nil {
 		return inputError{err}
 	}
-	if !found {
+	return nil
+}
+
+// occupy takes the folder, and writes the config of a run that begins.
+func (r *Run) occupy(fresh bool) error {
+	if fresh {
 		if err := emptyFolder(r.dir); err != nil {
 			return err
 		}
@@ -134,16 +168,26 @@ func (r *Run) open(ctx context.Context, resume bool) error {
 	if err := atomicfile.CleanTemp(r.dir); err != nil {
 		return err
 	}
-	if !found {
+	if fresh {
+		if err := emptyFolder(r.dir); err != nil { // another process may have been faster
+			return err
+		}
 		if err := writeJSON(r.path(configFile), r.Config); err != nil {
 			return err
 		}
 	}
-	if r.log.metrics, err = openMetrics(r.path(metricsFile)); err != nil {
-		return err
+	var err error
+	r.log.metrics, err = openMetrics(r.path(metricsFile))
+	return err
+}
+
+// logReplaced tells what has become of the settings of a run that the folder held.
+func (r *Run) logReplaced(old Config) {
+	old.Hub = r.Config.Hub // is no setting
+	r.log.printf("%s: a run there ended before its first step; this one takes its place", r.dir)
+	for _, d := range old.Differences(r.Config) {
+		r.log.printf("%s: %s there, %s now", d.Setting, cmp.Or(d.This, "unset"), cmp.Or(d.Other, "unset"))
 	}
-	r.log.printf("%s", r.choice.Why)
-	return nil
 }
 
 // fetcher logs as the run does.
@@ -269,7 +313,7 @@ func storedConfig(dir string) (c Config, found bool, err error) {
 	return c, true, nil
 }
 
-// emptyFolder makes the folder, and refuses one that holds something else than what a killed run left.
+// emptyFolder makes the folder, and refuses one that holds something else than what a run left that had not begun.
 func emptyFolder(dir string) error {
 	_, err := os.ReadDir(dir)
 	switch {
@@ -281,7 +325,7 @@ func emptyFolder(dir string) error {
 		return err
 	case err != nil:
 		return inputError{err}
-	case !Unstarted(dir):
+	case !Unstarted(dir) && !OnlyConfig(dir):
 		return wrongInput("%s: exists and is not empty; name another folder", dir)
 	}
 	return nil

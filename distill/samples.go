@@ -25,17 +25,44 @@ type Sample struct {
 	Outputs   map[string]string `json:"outputs"` // by the model's name in [Row]
 }
 
-// generate has a model write behind the held-out prompts, and compares the texts with the references.
+// generate has a model write behind the held-out prompts, and compares the texts with the references. They are kept as they come, until
+// samples.jsonl has all of them.
 func (r *Run) generate(ctx context.Context, name string, m *hf.Model, e *data.Examples) (*Overlap, []string, error) {
+	kept, err := r.keepTexts(name, m, e)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer kept.Close()
 	end, _ := e.End()
 	g, err := eval.NewGenerator(r.choice.Backend, m.Config, m.Store, end, r.Config.EvalBatchSize)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer g.Close()
+	g.Kept = kept
 	g.Progress = r.log.progressOf(name+": greedy decoding", "steps at most")
 	written, err := g.Complete(ctx, e, r.Config.Task.GenerateRows, m.Tokenizer.Decode)
 	return NewOverlap(written), written.Texts, err
+}
+
+// keepTexts opens the file in which a model's texts are kept. What an earlier evaluation has left of another model there goes.
+func (r *Run) keepTexts(name string, m *hf.Model, e *data.Examples) (*KeptTexts, error) {
+	if err := os.MkdirAll(r.path(checkpointsDir, evalDir), 0o777); err != nil {
+		return nil, err
+	}
+	path := r.path(checkpointsDir, evalDir, name+".jsonl")
+	settings := fmt.Sprintf("%d at once of %d on %s", r.Config.EvalBatchSize, r.Config.Task.GenerateRows, r.choice.Name)
+	kept, err := KeepTexts(path, m, e, settings)
+	if errors.Is(err, errOtherTexts) {
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+		kept, err = KeepTexts(path, m, e, settings)
+	}
+	if err == nil && kept.Len() > 0 {
+		r.log.printf("%s: %d texts are there already", name, kept.Len())
+	}
+	return kept, err
 }
 
 // writeSamples writes samples.jsonl from what each model wrote, if any did.

@@ -28,6 +28,7 @@ type taskExamples struct {
 	train     *data.Examples
 	selection *data.Examples // nil if no rows are set aside
 	dev       *data.Examples // reported on, used for nothing else
+	inputs    inputs         // of train and selection
 }
 
 // newSources finds the task, so that a wrong name shows at once.
@@ -130,6 +131,9 @@ func (s *sources) taskData(ctx context.Context, log *runLog) (*taskExamples, err
 		return nil, inputError{err}
 	}
 	e := &taskExamples{}
+	if e.inputs, err = s.taskInputs(ctx, tok); err != nil {
+		return nil, err
+	}
 	if n := s.config.Task.SelectionRows; n > 0 {
 		rest, selection, counts, err := data.Split(train, n, s.config.Seed)
 		if err != nil {

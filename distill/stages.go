@@ -180,47 +180,65 @@ func (r *Run) Stage2(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.sources.begun = r.corpusBegun()
-	text, err := r.sources.text(ctx, r.log)
+	text, err := r.corpus(ctx)
 	if err != nil {
-		return err
-	}
-	if err := r.noteHub(); err != nil {
 		return err
 	}
 	judge, err := eval.NewLanguageModel(r.choice.Backend, student.Config, student.Store, r.Config.EvalBatchSize)
 	if err != nil {
 		return err
 	}
-	judge.Progress = r.log.progress(Stage2Label + ": perplexity")
-	before, err := judge.Perplexity(ctx, text.report)
+	perplexity := func() (eval.Perplexity, error) {
+		judge.Progress = r.log.progress(Stage2Label + ": perplexity")
+		return judge.Perplexity(ctx, text.report)
+	}
+	before, err := perplexity()
 	if err != nil {
 		return err
 	}
-	t := r.Config.Stage2.inParts(backend.MicroBatches(r.choice.Backend))
-	source, err := text.source(t.BatchSize/t.MicroBatches, r.Config.Seed)
+	tr, err := r.corpusTrainer(student, text, judge)
 	if err != nil {
-		return inputError{err}
-	}
-	tr := r.trainer(Stage2Dir, Stage2Label, student, t, source)
-	if text.selection != nil {
-		tr.score = func(ctx context.Context) (float64, error) {
-			p, err := judge.Perplexity(ctx, text.selection)
-			return -p.NLL, err
-		}
+		return err
 	}
 	summary, err := r.train(ctx, tr)
 	if err != nil {
 		return err
 	}
-	judge.Progress = r.log.progress(Stage2Label + ": perplexity")
-	after, err := judge.Perplexity(ctx, text.report)
+	after, err := perplexity()
 	if err != nil {
 		return err
 	}
 	summary.Before, summary.After = &before, &after
 	r.log.printf("Stage-2: perplexity %.2f before, %.2f after (%d tokens set aside)", before.Perplexity, after.Perplexity, after.Tokens)
 	return r.keep(Stage2Dir, student, summary)
+}
+
+// corpus opens the corpus, and notes which commits of the hub it is of.
+func (r *Run) corpus(ctx context.Context) (*corpusParts, error) {
+	r.sources.begun = r.corpusBegun()
+	text, err := r.sources.text(ctx, r.log)
+	if err != nil {
+		return nil, err
+	}
+	return text, r.noteHub()
+}
+
+// corpusTrainer is a trainer on the corpus. judge scores its student where windows are set aside for that.
+func (r *Run) corpusTrainer(student *hf.Model, text *corpusParts, judge *eval.LanguageModel) (*trainer, error) {
+	t := r.Config.Stage2.inParts(backend.MicroBatches(r.choice.Backend))
+	source, err := text.source(t.BatchSize/t.MicroBatches, r.Config.Seed)
+	if err != nil {
+		return nil, inputError{err}
+	}
+	tr := r.trainer(Stage2Dir, Stage2Label, student, t, source)
+	tr.inputs = text.inputs
+	if text.selection != nil {
+		tr.score = func(ctx context.Context) (float64, error) {
+			p, err := judge.Perplexity(ctx, text.selection)
+			return -p.NLL, err
+		}
+	}
+	return tr, nil
 }
 
 // Stage3 trains the student on the task against the teacher, from where stage 2 left it: all weights, those of SubLN
@@ -316,7 +334,7 @@ func (r *Run) taskTrainer(dir, label string, m *hf.Model, t Training, e *taskExa
 		return nil, inputError{err}
 	}
 	tr := r.trainer(dir, label, m, t, source)
-	tr.objective.answers = true
+	tr.objective.answers, tr.inputs = true, e.inputs
 	if e.selection != nil && t.EvalEvery > 0 {
 		judge, err := r.judge(m)
 		if err != nil {

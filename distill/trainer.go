@@ -34,6 +34,7 @@ type trainer struct {
 	teacher   *hf.Model // nil without distillation
 	objective objective
 	source    data.Source // its batches are micro-batches
+	inputs    inputs      // what the source was made from
 	total     int         // optimizer steps
 	// score judges the model on a selection split, higher is better; nil keeps the last weights.
 	score       func(ctx context.Context) (float64, error)
@@ -56,6 +57,7 @@ type trainState struct {
 	Best      *bestMark `json:"best,omitempty"`    // of the evaluations on the selection split
 	Worse     int       `json:"worse"`             // evaluations since the best
 	Data      string    `json:"data"`              // fingerprint of the data and their order
+	Inputs    inputs    `json:"inputs,omitempty"`  // what they were made from
 	Stopped   bool      `json:"stopped,omitempty"` // ended early: no better evaluation within the patience
 	Evaluated int       `json:"evaluated"`         // step of the last evaluation
 	Backend   string    `json:"backend"`           // that computed the steps; all of them, if it was changed
@@ -76,7 +78,7 @@ func (t *trainer) run(ctx context.Context) (trainState, error) {
 	if err != nil {
 		return t.state, err
 	}
-	t.state = trainState{Data: t.fingerprint(), Backend: t.device}
+	t.state = trainState{Data: t.fingerprint(), Inputs: t.inputs, Backend: t.device}
 	if err := t.resume(store); err != nil {
 		return t.state, err
 	}
@@ -295,8 +297,7 @@ func (t *trainer) resume(store *model.Store) error {
 		return err
 	}
 	if state.Data != t.state.Data {
-		return wrongInput("%s: the checkpoint at step %d was made with other data, batches or seed; restore them, or start anew in another folder",
-			t.checkpoints.dir, state.Step)
+		return t.otherData(state)
 	}
 	t.log.resumed(t.label, state)
 	if !slices.Contains(strings.Split(state.Backend, ", "), t.device) {

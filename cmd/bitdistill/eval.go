@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/bitdistill/bitdistill/distill"
@@ -38,6 +39,8 @@ type evalReport struct {
 	Engine   string  `json:"engine"`
 	Backend  string  `json:"backend"`
 	Limit    int     `json:"limit,omitempty"` // of the rows, where --limit left some out
+	Model    string  `json:"model"`           // as it was named
+	Data     string  `json:"data"`            // as it was named, or its run names it
 }
 
 // completionsReport is what eval writes as JSON of a task that generates text.
@@ -50,6 +53,8 @@ type completionsReport struct {
 	Engine            string  `json:"engine"`
 	Backend           string  `json:"backend"`
 	Limit             int     `json:"limit,omitempty"` // of the rows, where --limit left some out
+	Model             string  `json:"model"`           // as it was named
+	Data              string  `json:"data"`            // as it was named, or its run names it
 }
 
 func (c *cli) evalCommand() *cobra.Command {
@@ -62,8 +67,13 @@ error. A label's score is the log-probability of its whole answer behind the pro
 Of a task that generates text it reports the perplexity of the completions, each token
 given those before it, and BLEU and ROUGE of what the model writes behind the prompts:
 the most likely token each time, up to its end token or the task's max_completion. On a
-CPU that is slow: a token costs a pass over all weights. Try --limit first. In --json BLEU
-is of 100 and ROUGE of 1, as sacrebleu and rouge-score have them.
+CPU that is slow: a token costs a pass over all weights. Try --limit first. With
+--log-samples FILE, texts are kept in FILE.part as they come, and the same command goes
+on from there; FILE.part goes once FILE is written.
+
+--json is one object that names what was measured: task, model, data (as they were given,
+or as the run has them) and limit, if it left rows out; accuracy and stderr are of 1. Of
+texts BLEU is of 100 and ROUGE of 1, as sacrebleu and rouge-score have them.
 
 --model is the folder of a model, a run folder, which means its student, or the folder
 of another stage in it. Task, data and length are those of its run where they are not
@@ -105,7 +115,7 @@ func (c *cli) eval(ctx context.Context, f *evalFlags) error {
 		return err
 	}
 	defer choice.Close()
-	examples, err := f.examples(ctx, m)
+	examples, err := f.examples(ctx, c.log, m)
 	if err != nil {
 		return err
 	}
@@ -130,49 +140,79 @@ func (c *cli) eval(ctx context.Context, f *evalFlags) error {
 		return err
 	}
 	if f.json {
-		return c.writeJSON(evalReport{examples.Task.Name, a.N, a.Accuracy, a.Stderr, a.Seconds, f.engine, choice.Name, f.limit}, "")
+		return c.writeJSON(evalReport{examples.Task.Name, a.N, a.Accuracy, a.Stderr, a.Seconds, f.engine, choice.Name, f.limit, f.model, f.data}, "")
 	}
 	_, err = fmt.Fprintf(c.out, "%s: accuracy %.2f ± %.2f %% of %s, in %.1f s on backend %s\n",
 		examples.Task.Name, 100*a.Accuracy, 100*a.Stderr, f.counted(a.N, "examples"), a.Seconds, choice.Name)
 	return err
 }
 
-// evalCompletions measures the perplexity of the completions of a generation, and compares what the model writes with them.
+// evalCompletions measures the perplexity of the completions of a generation, and compares what the model writes with them. With
+// --log-samples, texts are kept as they come.
 func (c *cli) evalCompletions(ctx context.Context, f *evalFlags, m *distill.Subject, choice *backend.Choice, examples *data.Examples) error {
-	judge, err := eval.NewCompletions(choice.Backend, m.Config, m.Store, f.batchSize)
+	kept, err := c.keepTexts(f, m, choice, examples)
 	if err != nil {
 		return err
 	}
-	update, done := c.progress("perplexity")
-	judge.Progress = update
-	p, err := judge.Perplexity(ctx, examples)
-	done()
+	p, written, err := c.judgeCompletions(ctx, f, m, choice, examples, kept)
 	if err != nil {
-		return err
+		return f.keptAdvice(ctx, err, kept, examples.Len())
+	}
+	if err := f.logTexts(m.Tokenizer, examples, written); err != nil {
+		return f.keptAdvice(ctx, err, kept, examples.Len())
+	}
+	if kept != nil {
+		if err := kept.Remove(); err != nil {
+			return err
+		}
+	}
+	return c.writeCompletions(f, examples, p, written, choice.Name)
+}
+
+// judgeCompletions computes what evalCompletions reports. kept may be nil.
+func (c *cli) judgeCompletions(ctx context.Context, f *evalFlags, m *distill.Subject, choice *backend.Choice, examples *data.Examples, kept *distill.KeptTexts) (p eval.Perplexity, written eval.Generations, err error) {
+	perplexity := func() (eval.Perplexity, error) {
+		judge, err := eval.NewCompletions(choice.Backend, m.Config, m.Store, f.batchSize)
+		if err != nil {
+			return eval.Perplexity{}, err
+		}
+		update, done := c.progress("perplexity")
+		defer done()
+		judge.Progress = update
+		return judge.Perplexity(ctx, examples)
+	}
+	if kept == nil {
+		p, err = perplexity()
+	} else {
+		p, err = kept.Perplexity(perplexity)
+	}
+	if err != nil {
+		return p, written, err
 	}
 	end, _ := examples.End()
 	generator, err := eval.NewGenerator(choice.Backend, m.Config, m.Store, end, f.batchSize)
 	if err != nil {
-		return err
+		return p, written, err
 	}
 	defer generator.Close()
-	generator.Progress, done = c.progress("greedy decoding")
-	written, err := generator.Complete(ctx, examples, 0, m.Tokenizer.Decode)
-	done()
-	if err != nil {
-		return err
+	if kept != nil {
+		generator.Kept = kept
 	}
-	if err := f.logTexts(m.Tokenizer, examples, written); err != nil {
-		return err
+	update, done := c.progress("greedy decoding")
+	defer done()
+	generator.Progress = update
+	written, err = generator.Complete(ctx, examples, 0, m.Tokenizer.Decode)
+	if kept != nil {
+		written.Seconds += kept.Seconds()
 	}
-	return c.writeCompletions(f, examples, p, written, choice.Name)
+	return p, written, err
 }
 
 // writeCompletions reports on a generation.
 func (c *cli) writeCompletions(f *evalFlags, e *data.Examples, p eval.Perplexity, written eval.Generations, backend string) error {
 	o := distill.NewOverlap(written)
 	if f.json {
-		return c.writeJSON(completionsReport{e.Task.Name, e.Len(), p, *o, written.Seconds, f.engine, backend, f.limit}, "")
+		return c.writeJSON(completionsReport{e.Task.Name, e.Len(), p, *o, written.Seconds, f.engine, backend, f.limit, f.model, f.data}, "")
 	}
 	var scores strings.Builder
 	for i, score := range o.Cells() {
@@ -194,7 +234,7 @@ func (f *evalFlags) counted(n int, what string) string {
 }
 
 // examples reads the task's data. What the flags leave open comes from the model's run.
-func (f *evalFlags) examples(ctx context.Context, m *distill.Subject) (*data.Examples, error) {
+func (f *evalFlags) examples(ctx context.Context, log io.Writer, m *distill.Subject) (*data.Examples, error) {
 	task, err := f.openTask(m.Run)
 	if err != nil {
 		return nil, err
@@ -215,6 +255,9 @@ func (f *evalFlags) examples(ctx context.Context, m *distill.Subject) (*data.Exa
 	table, err := task.Read(distill.OpenHeldOut(f.data))
 	if err != nil {
 		return nil, wrongInput{err}
+	}
+	if note := table.BlankNote(); note != "" {
+		fmt.Fprintf(log, "warning: %s: %s\n", table.File, note)
 	}
 	if f.limit >= len(table.Rows) {
 		f.limit = 0 // leaves none out

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bitdistill/bitdistill/distill"
 	"github.com/bitdistill/bitdistill/distill/eval/overlap"
@@ -49,7 +52,7 @@ func TestGeneration(t *testing.T) {
 	e := call(t, "eval", "--model", out, "--json", "--backend", "go", "--limit", "5", "--log-samples", samples)
 	e.want(t, exitDone)
 	e.decode(t, &report)
-	if report.Task != "completion" || report.N != 5 || report.Limit != 5 || report.Tokens < 10 || results.Rows[2].Overlap == nil || report.Overlap != *results.Rows[2].Overlap {
+	if report.Task != "completion" || report.N != 5 || report.Limit != 5 || report.Tokens < 10 || results.Rows[2].Overlap == nil || report.Overlap != *results.Rows[2].Overlap || report.Model != out || report.Data != dev {
 		t.Errorf("eval %+v, the run %+v", report, results.Rows[2])
 	}
 	checkTexts(t, samples, out, report.Overlap)
@@ -64,6 +67,7 @@ func TestGeneration(t *testing.T) {
 	if !strings.Contains(short.out, "2 completions (--limit: the first 2 rows)") || !strings.Contains(short.out, "ROUGE-Lsum ") {
 		t.Errorf("stdout:\n%s", short.out)
 	}
+	missing(t, filepath.Join(out, "checkpoints", "eval")) // texts are kept there until samples.jsonl has them
 	page, err := os.ReadFile(filepath.Join(out, "report.html"))
 	check(t, err)
 	for _, part := range []string{"Perplexity of held-out completions", "Loss on the completions of the selection split", "What the models write", "The dog number 3 was", "ROUGE-Lsum", "behind 5 of the prompts", "Activations and attention relations"} {
@@ -102,6 +106,39 @@ func checkTexts(t *testing.T, samples, run string, want distill.Overlap) {
 	if want.BLEU != bleu.Score || want.ROUGE1 != rouge.ROUGE1.F || want.ROUGELsum != rouge.ROUGELsum.F || want.Generated != 5 {
 		t.Errorf("%+v, want BLEU %v and ROUGE %v", want, bleu.Score, rouge)
 	}
+}
+
+// An evaluation that is stopped while it writes keeps its texts, and the same command ends it with the result of one that was not.
+func TestEvalGoesOn(t *testing.T) {
+	dir := t.TempDir()
+	whole, parted, part := filepath.Join(dir, "whole.jsonl"), filepath.Join(dir, "parted.jsonl"), filepath.Join(dir, "parted.jsonl.part")
+	dev := write(t, "dev.jsonl", dialogues(10))
+	args := []string{"eval", "--model", distill.Embedded, "--task", "completion", "--data", dev, "--backend", "go", "--batch-size", "1", "--max-length", "80", "--json", "--log-samples"}
+	var want, got completionsReport
+	r := call(t, append(args, whole)...)
+	r.want(t, exitDone)
+	r.decode(t, &want)
+	ctx, stop := context.WithCancel(context.Background())
+	go func() {
+		for ctx.Err() == nil {
+			if raw, err := os.ReadFile(part); err == nil && strings.Count(string(raw), "\n") > 3 {
+				stop()
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	callWith(t, ctx, &bytes.Buffer{}, append(args, parted)...).want(t, exitInterrupted, part+" has ", " of 10 texts: go on with the same command")
+	missing(t, parted)
+	call(t, append(args, parted, "--limit", "3")...).want(t, exitInput, part, "another model, other data or settings")
+	r = call(t, append(args, parted)...)
+	r.want(t, exitDone, part+": ", " of 10 texts are there already")
+	r.decode(t, &got)
+	got.Perplexity.Seconds, got.GenerationSeconds = want.Perplexity.Seconds, want.GenerationSeconds
+	if got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	checkSame(t, parted, whole)
+	missing(t, part)
 }
 
 // --log-samples of a classification has the scores that the accuracy is made of, and never takes the place of a file.

@@ -267,3 +267,32 @@ func TestFallbackCorpus(t *testing.T) {
 		t.Errorf("the fallback is taken although the hub is there: %s", r.errors)
 	}
 }
+
+// tokenize takes the fallback that it is given where the hub cannot be reached, and stays with it.
+func TestTokenizeFallback(t *testing.T) {
+	files, folder := hubShards(t, 2)
+	s := hubtest.New(t, "datasets", "owner/name", files)
+	s.Environment(t)
+	t.Setenv("HF_HUB_OFFLINE", "1")
+	local, out := filepath.Join(t.TempDir(), "local"), filepath.Join(t.TempDir(), "out")
+	args := func(corpus, out string, more ...string) []string {
+		return append([]string{"tokenize", "--model", distill.Embedded, "--corpus", corpus, "--out", out}, more...)
+	}
+	call(t, args(folder, local)...).want(t, exitDone)
+	call(t, args("hf:owner/name", out)...).want(t, exitFailed, "HF_HUB_OFFLINE", "--fallback-corpus")
+	call(t, args("hf:owner/name", out, "--fallback-corpus", "hf:owner/other")...).want(t, exitInput, "--fallback-corpus", "local")
+	call(t, args("hf:owner/name", out, "--fallback-corpus", filepath.Join(folder, "none.txt"))...).want(t, exitInput, "--fallback-corpus", "none.txt")
+	missing(t, out)
+	fallback := args("hf:owner/name", out, "--fallback-corpus", folder)
+	call(t, append(fallback, "--shard", "1/2")...).want(t, exitDone, "the hub cannot be reached", "the fallback "+folder+" is taken in its place")
+	t.Setenv("HF_HUB_OFFLINE", "")
+	call(t, fallback...).want(t, exitDone, out+" was begun with the fallback "+folder)
+	for _, name := range []string{"corpus.json", "00000.tokens", "00000.ends"} {
+		checkSame(t, filepath.Join(out, name), filepath.Join(local, name))
+	}
+	r := call(t, args("hf:owner/name", filepath.Join(t.TempDir(), "new"), "--fallback-corpus", folder)...)
+	r.want(t, exitDone, "corpus hf:owner/name: commit 01234567")
+	if strings.Contains(r.errors, "fallback") {
+		t.Errorf("the fallback is taken although the hub is there: %s", r.errors)
+	}
+}

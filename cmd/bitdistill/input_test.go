@@ -72,6 +72,25 @@ func TestBadData(t *testing.T) {
 	}
 }
 
+// Rows without text are neither trained on nor judged, and it is said which they are.
+func TestBlankRows(t *testing.T) {
+	blank := strings.Replace(table(8), "the story number 3 was kind and happy", " ", 1)
+	out := filepath.Join(t.TempDir(), "out")
+	train, dev := write(t, "train.tsv", table(30)+"\t1\n"), write(t, "dev.tsv", blank)
+	r := call(t, append(ownData(t, out), "--train", train, "--dev", dev, "--stage", "teacher")...)
+	r.want(t, exitDone, "warning: "+train+": 1 blank rows left out, the first in line 32", "warning: "+dev+": 1 blank rows left out, the first in line 5",
+		"training data: "+train+": 30 of 30 rows", "1 more are blank and left out")
+	r = call(t, "eval", "--model", filepath.Join(out, "teacher"), "--backend", "go", "--json")
+	r.want(t, exitDone, "warning: "+dev+": 1 blank rows left out, the first in line 5")
+	var report evalReport
+	r.decode(t, &report)
+	if report.N != 7 {
+		t.Errorf("%+v, want 7 of 8 rows", report)
+	}
+	call(t, "eval", "--model", modelFolder(t), "--task", "sst2", "--data", write(t, "dev.tsv", "sentence\tlabel\n \t1\n")).
+		want(t, exitInput, "dev.tsv:2: the text is empty, here and in all other rows")
+}
+
 // Settings: three faults are three lines; and everything that cannot be meant is refused.
 func TestBadSettings(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")

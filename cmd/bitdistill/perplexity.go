@@ -23,6 +23,8 @@ type perplexityReport struct {
 	NLL        float64 `json:"nll"`    // nats a token
 	Tokens     int     `json:"tokens"` // predictions
 	Stride     int     `json:"stride,omitempty"`
+	Model      string  `json:"model"` // as it was named
+	Data       string  `json:"data"`  // the same
 }
 
 func (c *cli) perplexityCommand() *cobra.Command {
@@ -37,7 +39,10 @@ Every token of a window but its first is predicted, and the mean is over all of 
 With --stride N, windows begin N tokens apart and overlap: each token of the text is
 predicted once, by the first window that holds it, so that at least the length less N
 tokens stand in front of it, but at the text's beginning; those without any are not. The
-last window may be shorter.`,
+last window may be shorter.
+
+--json is one object: perplexity, nll (nats a token), tokens (predictions), stride if one
+was given, and model and data as they were named.`,
 		Example: `  bitdistill perplexity --model embedded --data tinystories.txt.gz --length 256 --max-tokens 2048
   bitdistill perplexity --model RUN --data wiki.test.raw --json
   bitdistill perplexity --model RUN --data wiki.test.raw --length 1024 --stride 512`,
@@ -58,6 +63,8 @@ func (c *cli) perplexity(ctx context.Context, f *perplexityFlags) error {
 	switch {
 	case f.data == "":
 		return inputf("--data: missing; name a text file")
+	case data.IsTokenized(f.data):
+		return inputf("--data: %s is a corpus that was tokenized; perplexity reads text: name the file that it was made from", f.data)
 	case f.batchSize == 0:
 		return inputf("--batch-size: 0, want a positive number")
 	case f.maxTokens < 0:
@@ -91,7 +98,7 @@ func (c *cli) perplexity(ctx context.Context, f *perplexityFlags) error {
 		return err
 	}
 	if f.json {
-		return c.writeJSON(perplexityReport{p.Perplexity, p.NLL, p.Tokens, f.stride}, "")
+		return c.writeJSON(perplexityReport{p.Perplexity, p.NLL, p.Tokens, f.stride, f.model, f.data}, "")
 	}
 	_, err = fmt.Fprintf(c.out, "perplexity %.4f (%.6f nats a token) of %d tokens, in %.1f s on backend %s\n", p.Perplexity, p.NLL, p.Tokens, p.Seconds, choice.Name)
 	return err

@@ -134,6 +134,9 @@ func (c *cli) examine(f *runFlags) (found bool, err error) {
 		return false, inputf("--stage: %q is not one of all, %s", f.stage, strings.Join(stages, ", "))
 	}
 	found = distill.HoldsRun(f.out)
+	if found && !f.resume && !single && distill.OnlyConfig(f.out) {
+		return false, nil // a new run takes its place
+	}
 	switch needs := distill.Needs(f.stage); {
 	case found && !f.resume && !single && f.dryRun:
 		fmt.Fprintf(c.log, "warning: --out %s holds a run already; a new one needs another folder\n", f.out)

@@ -83,7 +83,7 @@ func checkEval(t *testing.T, run string, results distill.Results) {
 		r.want(t, exitDone)
 		var report evalReport
 		r.decode(t, &report)
-		if report.Accuracy != results.Rows[row].Accuracy || report.N != 12 {
+		if report.Accuracy != results.Rows[row].Accuracy || report.N != 12 || report.Model != folder || report.Data != results.Config.Task.Dev {
 			t.Errorf("%s: %s, but the run says %v", folder, r.out, results.Rows[row])
 		}
 	}
@@ -160,6 +160,27 @@ func TestResumeNothing(t *testing.T) {
 	}
 }
 
+// A run that ended before its first step has left its settings alone: the next one takes its place, and says what is different. One that has
+// left more is kept.
+func TestRunAfterEarlyFault(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "run")
+	args := append(ownData(t, out), "--set", "checkpoint_every=0")
+	call(t, append(args, "--set", "stage2.batch_size=50000000")...).want(t, exitInput, "needs about", "lower batch_size")
+	if !exists(filepath.Join(out, "config.json")) {
+		t.Fatal("the run has left nothing; the test shows nothing")
+	}
+	call(t, append(args, "--dry-run")...).want(t, exitDone)
+	ctx, stop := context.WithCancel(context.Background())
+	r := callWith(t, ctx, &interrupter{line: "Teacher Step 1", stop: stop}, append(args, "--seed", "5", "--teacher", "")...)
+	r.want(t, exitInterrupted, out+": a run there ended before its first step; this one takes its place", "stage2.batch_size: 50000000 there, 4 now", "seed: 1 there, 5 now")
+	stored, err := distill.StoredConfig(out)
+	check(t, err)
+	if stored.Stage2.BatchSize != 4 || stored.Seed != 5 {
+		t.Errorf("stored: %+v", stored)
+	}
+	call(t, args...).want(t, exitInput, "holds a run already", "--resume")
+}
+
 // A later stage may have other settings: they are kept, and stages that are done are as they were.
 func TestReconfigure(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "run")
@@ -210,7 +231,7 @@ func TestEvalContract(t *testing.T) {
 	data := write(t, "dev.tsv", table(9))
 	r := call(t, "eval", "--model", "embedded-teacher", "--task", "sst2", "--data", data, "--limit", "8", "--backend", "go", "--json")
 	r.want(t, exitDone)
-	checkFields(t, r.out, "task", "n", "accuracy", "stderr", "seconds", "engine", "backend", "limit") // the last because there is one
+	checkFields(t, r.out, "task", "n", "accuracy", "stderr", "seconds", "engine", "backend", "limit", "model", "data") // limit because there is one
 	var e evalReport
 	r.decode(t, &e)
 	if e.Task != "sst2" || e.N != 8 || e.Engine != "graph" || e.Backend != "go" || e.Seconds <= 0 {
@@ -233,7 +254,7 @@ func TestPerplexityContract(t *testing.T) {
 	for i, batch := range []string{"1", "3"} {
 		r := call(t, "perplexity", "--model", "embedded", "--data", data, "--length", "64", "--max-tokens", "330", "--batch-size", batch, "--backend", "go", "--json")
 		r.want(t, exitDone)
-		checkFields(t, r.out, "perplexity", "nll", "tokens")
+		checkFields(t, r.out, "perplexity", "nll", "tokens", "model", "data")
 		r.decode(t, &got[i])
 	}
 	if p := got[0]; p.Tokens != 5*63 || math.Abs(math.Exp(p.NLL)-p.Perplexity) > 1e-9*p.Perplexity {

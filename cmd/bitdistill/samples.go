@@ -1,15 +1,19 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/bitdistill/bitdistill/bitnet/hf"
+	"github.com/bitdistill/bitdistill/distill"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/distill/eval"
 	"github.com/bitdistill/bitdistill/internal/atomicfile"
+	"github.com/bitdistill/bitdistill/internal/backend"
 )
 
 // labelSample is a line of --log-samples of a classification. Labels go by their values in the table.
@@ -62,6 +66,36 @@ func (f *evalFlags) logTexts(tok *hf.Tokenizer, e *data.Examples, written eval.G
 	return f.logSamples(len(written.Texts), func(i int) any {
 		return textSample{e.Line(i), tok.Decode(e.Prompt(i)), e.Reference(i), written.Texts[i]}
 	})
+}
+
+// partName is added to the name of --log-samples while texts are being written.
+const partName = ".part"
+
+// keepTexts opens the file that texts are kept in until --log-samples can be written; nil without that flag. The caller closes it.
+func (c *cli) keepTexts(f *evalFlags, m *distill.Subject, choice *backend.Choice, e *data.Examples) (*distill.KeptTexts, error) {
+	if f.samples == "" {
+		return nil, nil
+	}
+	kept, err := distill.KeepTexts(f.samples+partName, m.Model, e, fmt.Sprintf("%d at once on %s", f.batchSize, choice.Name))
+	if err != nil {
+		return nil, fmt.Errorf("--log-samples: %w", err)
+	}
+	if n := kept.Len(); n > 0 {
+		fmt.Fprintf(c.log, "%s: %d of %d texts are there already\n", f.samples+partName, n, e.Len())
+	}
+	return kept, nil
+}
+
+// keptAdvice closes what an evaluation that did not end has kept, and tells how to go on with it.
+func (f *evalFlags) keptAdvice(ctx context.Context, err error, kept *distill.KeptTexts, rows int) error {
+	if kept == nil {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w; with --log-samples FILE, texts are kept as they come", err)
+		}
+		return err
+	}
+	err = fmt.Errorf("%w; %s has %d of %d texts: go on with the same command", err, f.samples+partName, kept.Len(), rows)
+	return errors.Join(err, kept.Close())
 }
 
 // logSamples writes a line for each of n rows, if a file is named.

@@ -15,9 +15,9 @@ import (
 )
 
 type tokenizeFlags struct {
-	model, out, shard string
-	corpus            []string
-	merge, keep, json bool
+	model, out, shard, fallback string
+	corpus                      []string
+	merge, keep, json           bool
 }
 
 func (c *cli) tokenizeCommand() *cobra.Command {
@@ -35,6 +35,7 @@ of what they left. The result depends on the files and the tokenizer alone.`,
   bitdistill tokenize --model SmolLM2-135M --corpus 'web-*.jsonl.zst' --out web.tokens --shard 2/8
   bitdistill tokenize --out web.tokens --merge
   bitdistill tokenize --model SmolLM2 --corpus hf:tiiuae/falcon-refinedweb --out web.tokens
+  bitdistill tokenize --model SmolLM2 --corpus hf:Salesforce/wikitext/wikitext-103-raw-v1/train --fallback-corpus wiki/ --out wiki.tokens
   bitdistill run --model SmolLM2-135M --corpus web.tokens ...`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.withAdvice(c.tokenize(cmd.Context(), f)) },
@@ -43,6 +44,7 @@ of what they left. The result depends on the files and the tokenizer alone.`,
 	flags.SortFlags = false
 	flags.StringVar(&f.model, "model", "", "`FOLDER` of the model whose tokenizer is used, a hub id, or "+distill.Embedded)
 	flags.StringArrayVar(&f.corpus, "corpus", nil, "`FILE` of text or JSONL, also .gz and .zst, or Parquet, a folder, a pattern, or hf:owner/name of the hub; may be repeated")
+	flags.StringVar(&f.fallback, "fallback-corpus", "", "local corpus `FILE` or folder, in place of --corpus where the hub cannot be reached")
 	flags.StringVar(&f.out, "out", "", "`FOLDER` to write to")
 	flags.StringVar(&f.shard, "shard", "", "do only part `I/N` of the work, from 1/N to N/N; nothing is merged")
 	flags.BoolVar(&f.merge, "merge", false, "make the corpus of what all shards left")
@@ -70,7 +72,7 @@ func (c *cli) tokenize(ctx context.Context, f *tokenizeFlags) error {
 	if err != nil {
 		return err
 	}
-	files, release, err := distill.OpenCorpus(ctx, f.corpus, distill.CorpusOptions{Keep: f.keep, Log: c.log})
+	files, release, err := c.corpusFiles(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -87,6 +89,34 @@ func (c *cli) tokenize(ctx context.Context, f *tokenizeFlags) error {
 		return err
 	}
 	return c.mergeTokenized(ctx, f)
+}
+
+// corpusFiles opens what --corpus names; or the fallback, where the hub cannot be reached or the folder was begun with that.
+func (c *cli) corpusFiles(ctx context.Context, f *tokenizeFlags) (files []data.File, release func(read bool), err error) {
+	options := distill.CorpusOptions{Keep: f.keep, Log: c.log}
+	if f.fallback == "" {
+		if files, release, err = distill.OpenCorpus(ctx, f.corpus, options); errors.Is(err, distill.ErrUnreachable) {
+			err = fmt.Errorf("%w; to go on without the hub, name a local corpus with --fallback-corpus", err)
+		}
+		return files, release, err
+	}
+	if strings.HasPrefix(f.fallback, "hf:") {
+		return nil, nil, inputf("--fallback-corpus: %s is on the hub itself; name a local corpus", f.fallback)
+	}
+	local, releaseLocal, err := distill.OpenCorpus(ctx, []string{f.fallback}, options)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--fallback-corpus: %w", err)
+	}
+	if data.BegunFrom(f.out, local) {
+		fmt.Fprintf(c.log, "corpus: %s was begun with the fallback %s, and goes on with it\n", f.out, f.fallback)
+		return local, releaseLocal, nil
+	}
+	files, release, err = distill.OpenCorpus(ctx, f.corpus, options)
+	if !errors.Is(err, distill.ErrUnreachable) {
+		return files, release, err
+	}
+	fmt.Fprintf(c.log, "corpus: the hub cannot be reached: %v\ncorpus: the fallback %s is taken in its place\n", err, f.fallback)
+	return local, releaseLocal, nil
 }
 
 // parseShard reads I/N; nothing is all of the work.

@@ -38,6 +38,10 @@ func TestTokenize(t *testing.T) {
 			t.Errorf("%s is not the same for 1 and 2 shards", name)
 		}
 	}
+	// What takes text says what it is.
+	call(t, "tokenize", "--model", distill.Embedded, "--corpus", whole, "--out", filepath.Join(t.TempDir(), "again")).
+		want(t, exitInput, whole+": is a corpus that was tokenized already; run --corpus takes it as it is")
+	call(t, "perplexity", "--model", distill.Embedded, "--data", whole).want(t, exitInput, whole+" is a corpus that was tokenized; perplexity reads text")
 	// run takes it, beside text or in a mixture.
 	own := append(ownData(t, filepath.Join(t.TempDir(), "run")), "--dry-run")
 	call(t, append(own, "--corpus", whole)...).want(t, exitDone)

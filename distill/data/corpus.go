@@ -46,6 +46,15 @@ type Corpus struct {
 	pad    int32
 
 	overlaps bool // spans do
+
+	inputs []inputTokens // what the tokens come from
+}
+
+// inputTokens are those of a file, or of a folder that was tokenized before: first, …, end-1 of all.
+type inputTokens struct {
+	name       string
+	first, end int64
+	part       bool // MaxTokens ended the reading in it, or before it
 }
 
 // tokenReader is a run of token ids, wherever it lies.
@@ -127,10 +136,13 @@ func OpenCorpus(ctx context.Context, inputs []CorpusInput, tok Tokenizer, o Corp
 	}
 	var all joined
 	var counts CorpusCounts
+	var from []inputTokens
 	for _, in := range inputs {
-		if in.Tokenized != nil {
-			all = append(all, in.Tokenized)
-			counts = counts.plus(in.Tokenized.counts())
+		begin := all.size()
+		if t := in.Tokenized; t != nil {
+			all = append(all, t)
+			counts = counts.plus(t.counts())
+			from = append(from, inputTokens{t.dir, begin, begin + t.size(), false})
 			continue
 		}
 		w := corpusWriter{ctx: ctx, tok: tok, options: o, to: &memoryTokens{}}
@@ -139,8 +151,9 @@ func OpenCorpus(ctx context.Context, inputs []CorpusInput, tok Tokenizer, o Corp
 		}
 		all = append(all, w.to)
 		counts = counts.plus(w.counts)
+		from = append(from, w.inputs(in.Files, begin)...)
 	}
-	c := &Corpus{Length: o.Length, Counts: counts, tokens: all, pad: tok.Pad()}
+	c := &Corpus{Length: o.Length, Counts: counts, tokens: all, pad: tok.Pad(), inputs: from}
 	if len(all) == 1 {
 		c.tokens = all[0]
 	}
@@ -156,12 +169,15 @@ type corpusWriter struct {
 	to      *memoryTokens
 	block   []string
 	bytes   int
+	ends    []int // of each file that was opened: documents with text up to there
 }
 
 func (w *corpusWriter) read(files []File) error {
 	for _, f := range files {
 		w.counts.Files++
-		if err := readDocuments(f, w.options.Whole, w.document); err == errEnough {
+		err := readDocuments(f, w.options.Whole, w.document)
+		w.ends = append(w.ends, w.counts.Documents+len(w.block))
+		if err == errEnough {
 			break
 		} else if err != nil {
 			return err
@@ -175,6 +191,21 @@ func (w *corpusWriter) read(files []File) error {
 	}
 	w.counts.Tokens = w.to.size()
 	return nil
+}
+
+// inputs tells which tokens come from which file; begin is the number of the first one of all.
+func (w *corpusWriter) inputs(files []File, begin int64) []inputTokens {
+	var all []inputTokens
+	first := int64(0)
+	for i, documents := range w.ends {
+		end := first
+		if n := min(documents, len(w.to.documents)); n > 0 {
+			end = w.to.documents[n-1]
+		}
+		all = append(all, inputTokens{files[i].Name, begin + first, begin + end, w.counts.Limited && end == w.to.size()})
+		first = end
+	}
+	return all
 }
 
 // document takes one document; errEnough says that no more are wanted.
@@ -372,12 +403,15 @@ func JoinCorpora(corpora ...*Corpus) *Corpus {
 	}
 	all := *corpora[0]
 	var tokens joined
-	all.first, all.spans, all.Counts = 0, []span{}, CorpusCounts{}
+	all.first, all.spans, all.Counts, all.inputs = 0, []span{}, CorpusCounts{}, nil
 	begin := int64(0)
 	for _, c := range corpora {
 		for i := range c.Len() {
 			s := c.span(i)
 			all.spans = append(all.spans, span{begin + s.at, s.n})
+		}
+		for _, in := range c.inputs {
+			all.inputs = append(all.inputs, inputTokens{in.name, begin + in.first, begin + in.end, in.part})
 		}
 		tokens = append(tokens, c.tokens)
 		begin += c.tokens.size()
@@ -402,4 +436,23 @@ func (c *Corpus) Fingerprint() string {
 	}
 	c.tokens.sum(h, first, end)
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// PartRead is in the hash of a file of which MaxTokens left something unread: how much that is depends on the files before it.
+const PartRead = "part of it: "
+
+// Inputs are hashes of the tokens that were read of each file, or folder that was tokenized before, by its name. Those of a corpus
+// that was split off are the same.
+func (c *Corpus) Inputs() map[string]string {
+	sums := map[string]string{}
+	for _, in := range c.inputs {
+		h := sha256.New()
+		c.tokens.sum(h, in.first, in.end) // a hash never fails to write
+		sum := hex.EncodeToString(h.Sum(nil))
+		if in.part {
+			sum = PartRead + sum
+		}
+		sums[in.name] += sum // a file may be there twice
+	}
+	return sums
 }

@@ -280,3 +280,33 @@ func TestTokenBudgets(t *testing.T) {
 		}
 	}
 }
+
+// Inputs tell which file has changed, wherever the others end, and what MaxTokens cut.
+func TestCorpusInputs(t *testing.T) {
+	a, b := strings.Repeat("first text. ", 40), strings.Repeat("second text, longer. ", 40)
+	inputs := func(limit int64, texts ...string) map[string]string {
+		var files []File
+		for i, text := range texts {
+			files = append(files, InMemory(string(rune('a'+i))+".txt", []byte(text)))
+		}
+		c := readCorpus(t, CorpusOptions{Length: 10, MaxTokens: limit}, byteTokenizer{}, files...)
+		rest, _, err := c.Split(5)
+		if err != nil || fmt.Sprint(rest.Inputs()) != fmt.Sprint(c.Inputs()) || fmt.Sprint(JoinCorpora(c, c).Inputs()["a.txt"]) != c.Inputs()["a.txt"]+c.Inputs()["a.txt"] {
+			t.Errorf("of parts: %v, %v; of the whole %v", rest.Inputs(), err, c.Inputs())
+		}
+		return c.Inputs()
+	}
+	was := inputs(0, a, b)
+	if now := inputs(0, a+" more", b); len(now) != 2 || now["a.txt"] == was["a.txt"] || now["b.txt"] != was["b.txt"] {
+		t.Errorf("a changed: %v, before %v", now, was)
+	}
+	if now := inputs(0, a, b+" more"); now["a.txt"] != was["a.txt"] || now["b.txt"] == was["b.txt"] {
+		t.Errorf("b changed: %v, before %v", now, was)
+	}
+	if now := inputs(700, a, b); now["a.txt"] != was["a.txt"] || !strings.HasPrefix(now["b.txt"], PartRead) {
+		t.Errorf("limited: %v, without a limit %v", now, was)
+	}
+	if now := inputs(300, a, b); !strings.HasPrefix(now["a.txt"], PartRead) {
+		t.Errorf("limited in the first file: %v", now)
+	}
+}

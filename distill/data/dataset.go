@@ -1,7 +1,6 @@
 package data
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,6 +12,17 @@ type Dataset struct {
 	File    string   // where the rows come from
 	Columns []string // the prompt's columns, in order of first use; none where rows are conversations
 	Rows    []Row
+
+	Blank      int // rows that Read left out, since there is nothing to classify or to say in them
+	FirstBlank int // line of the first of them
+}
+
+// BlankNote says which rows Read left out, "" for none.
+func (d *Dataset) BlankNote() string {
+	if d.Blank == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d blank rows left out, the first in line %d", d.Blank, d.FirstBlank)
 }
 
 // Row is one row of a task file.
@@ -35,8 +45,11 @@ func (r Row) chars() int {
 
 // Read reads a table: TSV (split on tabs alone, no quoting), CSV, JSONL or Parquet, each also packed with gzip or Zstandard. The
 // first line names the columns; those that the task does not name are ignored. Errors name file, line and what is wrong: an empty
-// or truncated file, no rows, a missing column, a row with another number of columns than the header, an unknown label, an empty
-// completion.
+// or truncated file, no rows, a missing column, a row with another number of columns than the header, an unknown label, which one that
+// is missing is too.
+//
+// Rows whose columns are all blank, in a generation those of the completion or the answer of the conversation, are left out and
+// counted. It is an error if no other is left.
 func (t Task) Read(f File) (*Dataset, error) {
 	if err := t.Validate(); err != nil {
 		return nil, fmt.Errorf("task %q: %w", t.Name, err)
@@ -57,7 +70,26 @@ func (t Task) Read(f File) (*Dataset, error) {
 	if err := readTable(f, &receiver{choose: r.choose, row: r.row}); err != nil {
 		return nil, err
 	}
+	if d := r.dataset; len(d.Rows) == 0 {
+		return nil, fmt.Errorf("%s:%d: %s empty, here and in all other rows (%d in all); name the right column, or another file", d.File, d.FirstBlank, t.blank(), d.Blank)
+	}
 	return r.dataset, nil
+}
+
+// blank says what is missing in a row that is left out.
+func (t Task) blank() string {
+	switch {
+	case t.Messages != "":
+		return "the answer is"
+	case t.Generates():
+		return "the completion is"
+	}
+	return "the text is"
+}
+
+// isBlank reports whether none of the values has anything but white space.
+func isBlank(values []string) bool {
+	return !slices.ContainsFunc(values, func(v string) bool { return strings.TrimSpace(v) != "" })
 }
 
 // taskReader turns the rows of a table into those of a task. Their values are in the order of names: the prompt's columns, then
@@ -97,14 +129,19 @@ func (r *taskReader) row(line int, values []string) error {
 	n := len(r.dataset.Columns)
 	row := Row{Line: line, Values: values[:n:n]}
 	var err error
+	blank := false
 	switch rest := values[n:]; {
 	case r.task.Messages != "":
 		row.Roles, row.Values, row.Completion, err = conversation(values[0])
 		if err != nil {
 			err = fmt.Errorf("%q %w", r.task.Messages, err)
 		}
+		blank = isBlank([]string{row.Completion})
 	case r.task.Generates():
 		row.Completion = r.completion.render(rest)
+		blank = isBlank(rest)
+	case isBlank(row.Values):
+		blank = true
 	default:
 		for i, v := range row.Values { // GLUE's sentences end with a space; texts to be classified do not
 			row.Values[i] = strings.TrimSpace(v)
@@ -114,13 +151,16 @@ func (r *taskReader) row(line int, values []string) error {
 			err = fmt.Errorf("unknown label %q in column %q; task %s has %s", rest[0], r.task.LabelColumn, r.task.Name, r.task.values())
 		}
 	}
-	if err == nil && r.task.Generates() && strings.TrimSpace(row.Completion) == "" {
-		err = errors.New("the completion is empty; a model would learn to say nothing. Take the row out")
+	switch d := r.dataset; {
+	case err != nil:
+		return fmt.Errorf("%s:%d: %w", d.File, line, err)
+	case blank:
+		if d.Blank++; d.Blank == 1 {
+			d.FirstBlank = line
+		}
+	default:
+		d.Rows = append(d.Rows, row)
 	}
-	if err != nil {
-		return fmt.Errorf("%s:%d: %w", r.dataset.File, line, err)
-	}
-	r.dataset.Rows = append(r.dataset.Rows, row)
 	return nil
 }
 

@@ -76,12 +76,13 @@ type Examples struct {
 
 // ExampleCounts tells what became of the rows of a file.
 type ExampleCounts struct {
-	Rows      int `json:"rows"`      // in the file
-	Short     int `json:"short"`     // skipped for Task.MinChars
-	Truncated int `json:"truncated"` // cut to fit
-	Dropped   int `json:"dropped"`   // left out because too long
-	Examples  int `json:"examples"`  // what is left
-	Tokens    int `json:"tokens"`    // of all prompts, with the token in front
+	Rows      int `json:"rows"`            // in the file
+	Short     int `json:"short"`           // skipped for Task.MinChars
+	Truncated int `json:"truncated"`       // cut to fit
+	Dropped   int `json:"dropped"`         // left out because too long
+	Examples  int `json:"examples"`        // what is left
+	Tokens    int `json:"tokens"`          // of all prompts, with the token in front
+	Blank     int `json:"blank,omitempty"` // rows beside these that Task.Read left out
 
 	CompletionTokens int `json:"completion_tokens,omitempty"` // of all completions, with the end token
 	LongCompletions  int `json:"long_completions,omitempty"`  // rows left out because the completion is over Task.MaxCompletion
@@ -93,6 +94,9 @@ func (c ExampleCounts) String() string {
 		c.Examples, c.Rows, c.Short, c.Dropped, c.Truncated, c.Tokens)
 	if c.CompletionTokens > 0 {
 		text += fmt.Sprintf(", %d completion tokens (%d completions too long and dropped, %d cut)", c.CompletionTokens, c.LongCompletions, c.CutCompletions)
+	}
+	if c.Blank > 0 {
+		text += fmt.Sprintf("; %d more are blank and left out", c.Blank)
 	}
 	return text
 }
@@ -150,6 +154,7 @@ func (t Task) Tokenize(ctx context.Context, d *Dataset, tok Tokenizer, o Tokeniz
 	}
 	e.longest = e.width
 	e.Counts.Rows, e.Counts.Short = len(d.Rows), len(d.Rows)-len(rows)
+	e.Counts.Blank = d.Blank
 	done := 0
 	for block := range slices.Chunk(rows, 1024) {
 		if err := ctx.Err(); err != nil {
@@ -168,9 +173,31 @@ func (t Task) Tokenize(ctx context.Context, d *Dataset, tok Tokenizer, o Tokeniz
 		}
 	}
 	if e.Len() == 0 {
-		return nil, fmt.Errorf("%s: no row is left: %v", d.File, e.Counts)
+		return nil, e.noneLeft()
 	}
 	return e, nil
+}
+
+// noneLeft says where all rows went, and what to do about it.
+func (e *Examples) noneLeft() error {
+	c := e.Counts
+	var reasons, remedies []string
+	for _, r := range []struct {
+		n              int
+		reason, remedy string
+	}{
+		{c.Short, fmt.Sprintf("%d under min_chars (%d)", c.Short, e.Task.MinChars), "lower the task's min_chars"},
+		{c.Dropped, fmt.Sprintf("%d over max_length (%d tokens)", c.Dropped, e.limit), "raise max_length"},
+		{c.LongCompletions, fmt.Sprintf("%d completions over max_completion (%d tokens)", c.LongCompletions, e.MaxCompletion()), "raise the task's max_completion"},
+	} {
+		if r.n > 0 {
+			reasons, remedies = append(reasons, r.reason), append(remedies, r.remedy)
+		}
+	}
+	if len(reasons) == 0 {
+		return fmt.Errorf("%s: no rows", e.File)
+	}
+	return fmt.Errorf("%s: none of %d rows is left: %s; %s", e.File, c.Rows, strings.Join(reasons, ", "), strings.Join(remedies, ", or "))
 }
 
 // add appends one row under the policy for long ones.

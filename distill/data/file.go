@@ -4,6 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -37,6 +40,13 @@ func InMemory(name string, content []byte) File {
 type memory struct{ *bytes.Reader }
 
 func (memory) Close() error { return nil }
+
+// SHA256 is that of the file as it lies on disk, in hexadecimal.
+func (f File) SHA256(ctx context.Context) (string, error) {
+	sum := sha256.New()
+	_, err := hashFile(ctx, f, sum)
+	return hex.EncodeToString(sum.Sum(nil)), err
+}
 
 // size is the bytes of the file as it lies on disk, or 0 where that is not known.
 func (f File) size() int64 {

@@ -60,7 +60,7 @@ func Disjoint(train, heldOut *Dataset) (left *Dataset, removed int) {
 	ours, theirs := readTexts(train, words), readTexts(heldOut, words)
 	within := newMatcher(ours).contained(theirs)
 	around := newMatcher(theirs)
-	left = &Dataset{File: train.File, Columns: train.Columns}
+	left = &Dataset{File: train.File, Columns: train.Columns, Blank: train.Blank, FirstBlank: train.FirstBlank}
 	for i, row := range train.Rows {
 		if within[i] || around.occursIn(ours[i]) {
 			removed++

@@ -22,8 +22,8 @@ func pack(content []byte) []byte {
 }
 
 func TestReadPlainAndPacked(t *testing.T) {
-	content := "\ufeffid\ttext\ty\r\n1\ta \"quoted\" one\tpos\r\n\r\n2\t\tneg"
-	want := []Row{{Line: 2, Values: []string{`a "quoted" one`}, Label: 1}, {Line: 4, Values: []string{""}, Label: 0}}
+	content := "\ufeffid\ttext\ty\r\n1\ta \"quoted\" one\tpos\r\n\r\n2\tb \tneg"
+	want := []Row{{Line: 2, Values: []string{`a "quoted" one`}, Label: 1}, {Line: 4, Values: []string{"b"}, Label: 0}}
 	for _, f := range []File{InMemory("a.tsv", []byte(content)), InMemory("a.tsv.gz", pack([]byte(content)))} {
 		d, err := reviewTask.Read(f)
 		if err != nil {
@@ -241,7 +241,9 @@ func TestTokenizeRefuses(t *testing.T) {
 		{"too long", reviewTask, d, byteTokenizer{}, TokenizeOptions{MaxLength: 50, Overlong: Fail}, []string{"d.tsv:9", "112 tokens", "50"}},
 		{"policy", reviewTask, d, byteTokenizer{}, TokenizeOptions{MaxLength: 50, Overlong: "cut"}, []string{"overlong", `"cut"`}},
 		{"no room", reviewTask, d, byteTokenizer{}, TokenizeOptions{MaxLength: 12}, []string{"max_length 12", "8 tokens", "5"}},
-		{"all dropped", reviewTask, &Dataset{File: "d.tsv", Rows: d.Rows[1:]}, byteTokenizer{}, TokenizeOptions{MaxLength: 50, Overlong: Drop}, []string{"d.tsv", "no row"}},
+		{"all dropped", reviewTask, &Dataset{File: "d.tsv", Rows: d.Rows[1:]}, byteTokenizer{}, TokenizeOptions{MaxLength: 50, Overlong: Drop}, []string{"d.tsv: none of 1 rows is left: 1 over max_length (50 tokens); raise max_length"}},
+		{"all short", task(func(t *Task) { t.MinChars = 200 }), d, byteTokenizer{}, TokenizeOptions{MaxLength: 50, Training: true}, []string{"d.tsv: none of 2 rows is left: 2 under min_chars (200); lower the task's min_chars"}},
+		{"no rows", reviewTask, &Dataset{File: "d.tsv"}, byteTokenizer{}, TokenizeOptions{MaxLength: 50}, []string{"d.tsv: no rows"}},
 		{"equal answers", reviewTask, d, constantAnswers{}, TokenizeOptions{MaxLength: 50}, []string{"labels[1].answer", "same tokens", `" bad"`}},
 		{"answer of nothing", reviewTask, d, deafTokenizer{}, TokenizeOptions{MaxLength: 50}, []string{"labels[0].answer", "labels[1].answer", "no tokens"}},
 		{"melting answer", task(func(t *Task) { t.Labels[1].Answer = "ful" }), d, wordTokenizer{}, TokenizeOptions{MaxLength: 50}, []string{"labels[1].answer", "space"}},
@@ -272,6 +274,58 @@ type deafTokenizer struct{ byteTokenizer }
 func (c deafTokenizer) Encode(text string) []int32 {
 	prompt, _, _ := strings.Cut(text, " It was")
 	return c.byteTokenizer.Encode(prompt + " It was")
+}
+
+// Rows with nothing to classify, or nothing to say, are left out and counted, whatever else they hold; a row without a label is not.
+func TestBlankRows(t *testing.T) {
+	pairs := Task{Name: "pairs", Prompt: "{a} {b}:", LabelColumn: "y", Labels: []Label{{Value: "0", Answer: " no"}, {Value: "1", Answer: " yes"}}}
+	news := Task{Name: "news", Kind: Generation, Prompt: "{article}", Completion: " Summary: {summary}"}
+	talk := Task{Name: "talk", Kind: Generation, Messages: "messages"}
+	said := func(answer string) string {
+		return `{"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"` + answer + `"}]}` + "\n"
+	}
+	for _, c := range []struct {
+		task         Task
+		file, text   string
+		lines        []int
+		blank, first int
+	}{
+		{reviewTask, "a.tsv", "text\ty\nfine\tpos\n \tneg\n\t\n\u00a0\tunheard of\nbad\tneg\n", []int{2, 6}, 3, 3},
+		{pairs, "a.csv", "a,b,y\nx,,0\n,y,1\n,\"\t\",1\n", []int{2, 3}, 1, 4},
+		{news, "a.jsonl", `{"article":"x","summary":"s"}` + "\n" + `{"article":"x","summary":" "}` + "\n" + `{"article":"","summary":"s"}` + "\n", []int{1, 3}, 1, 2},
+		{talk, "a.jsonl", said("\\n") + said("hello"), []int{2}, 1, 1},
+	} {
+		d, err := c.task.Read(InMemory(c.file, []byte(c.text)))
+		if err != nil {
+			t.Errorf("%s: %v", c.task.Name, err)
+			continue
+		}
+		var lines []int
+		for _, r := range d.Rows {
+			lines = append(lines, r.Line)
+		}
+		want := fmt.Sprintf("%d blank rows left out, the first in line %d", c.blank, c.first)
+		if !slices.Equal(lines, c.lines) || d.Blank != c.blank || d.BlankNote() != want {
+			t.Errorf("%s: lines %v, want %v; %q, want %q", c.task.Name, lines, c.lines, d.BlankNote(), want)
+		}
+		e := tokenized(t, c.task, d, TokenizeOptions{MaxLength: 100})
+		if e.Counts.Blank != c.blank || !strings.HasSuffix(e.Counts.String(), fmt.Sprintf("; %d more are blank and left out", c.blank)) {
+			t.Errorf("%s: counts %v", c.task.Name, e.Counts)
+		}
+	}
+	for _, c := range []struct {
+		task  Task
+		text  string
+		parts []string
+	}{
+		{reviewTask, "text\ty\nfine\t\n", []string{"a:2", `unknown label ""`, `"y"`}},
+		{reviewTask, "text\ty\n\tpos\n \tneg\n", []string{"a:2: the text is empty, here and in all other rows (2 in all)"}},
+		{news, "article\tsummary\nx\t\n", []string{"a:2: the completion is empty"}},
+		{talk, said(" "), []string{"a:1: the answer is empty"}},
+	} {
+		_, err := c.task.Read(InMemory("a", []byte(c.text)))
+		wantError(t, err, c.parts...)
+	}
 }
 
 func TestFingerprint(t *testing.T) {

@@ -100,26 +100,39 @@ func Tokenize(ctx context.Context, dir string, files []File, tok Vocabulary, o T
 	return err
 }
 
+// BegunFrom reports whether the tokenized corpus in a folder is, or was begun to be, made from these very files.
+func BegunFrom(dir string, files []File) bool {
+	have, _, found, err := planOf(dir)
+	return err == nil && found && slices.EqualFunc(have.Sources, files, func(name string, f File) bool { return name == f.Name })
+}
+
+// planOf reads what the corpus of a folder was made from (done), or is being made from; found is false if there is none.
+func planOf(dir string) (have plan, done, found bool, err error) {
+	info, done, err := readTokenizedInfo(dir)
+	if err != nil {
+		return have, false, false, err
+	}
+	if !done {
+		found, err = readStored(filepath.Join(dir, partsFolder, planFile), &have)
+		return have, false, found, err
+	}
+	have = plan{Version: info.Version, Tokenizer: info.Tokenizer, ChunkBytes: chunkBytes}
+	for _, s := range info.Sources {
+		have.Sources = append(have.Sources, s.Name)
+	}
+	return have, true, true, nil
+}
+
 // enter makes the folder, or agrees with what is there; done says that all is there.
 func (p plan) enter(dir string) (done bool, err error) {
-	info, found, err := readTokenizedInfo(dir)
+	have, done, found, err := planOf(dir)
 	if err != nil {
 		return false, err
 	}
 	if found {
-		have := plan{Version: info.Version, Tokenizer: info.Tokenizer, ChunkBytes: p.ChunkBytes}
-		for _, s := range info.Sources {
-			have.Sources = append(have.Sources, s.Name)
-		}
-		return true, p.agrees(dir, have)
+		return done, p.agrees(dir, have)
 	}
-	var have plan
 	path := filepath.Join(dir, partsFolder, planFile)
-	if found, err := readStored(path, &have); err != nil {
-		return false, err
-	} else if found {
-		return false, p.agrees(dir, have)
-	}
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err

@@ -44,13 +44,9 @@ type Classifier struct {
 // NewClassifier makes a classifier of a model that computes rows sequences at a time.
 func NewClassifier(backend compute.Backend, cfg decoder.Config, store *model.Store, rows int) (*Classifier, error) {
 	c := &Classifier{backend: backend, config: cfg, rows: rows}
-	exec, err := model.NewExec(backend, store, c.graph)
-	if err != nil {
-		return nil, err
-	}
-	exec.SetMaxCache(-1)
-	c.exec = exec
-	return c, nil
+	var err error
+	c.exec, err = newExec(backend, store, c.graph)
+	return c, err
 }
 
 // graph takes ids and mask [rows, length], positions [rows, width] and candidates [n], the ids to score, all int32. It
@@ -118,7 +114,11 @@ func (c *Classifier) score(b *data.EvalBatch, e *data.Examples, scores [][]float
 	if !single {
 		candidates = distinct(e.Answers)
 	}
-	logProbs, err := c.run(b, positions, width, candidates)
+	out, err := run(c.exec, b, positions, width, tensors.FromFlatDataAndDimensions(candidates, len(candidates)))
+	if err != nil {
+		return nil, err
+	}
+	logProbs, err := tensors.CopyFlatData[float32](out) // [rows, width, candidates]
 	if err != nil {
 		return nil, err
 	}
@@ -145,19 +145,6 @@ func (c *Classifier) score(b *data.EvalBatch, e *data.Examples, scores [][]float
 			}
 		}
 	}, nil
-}
-
-// run computes the log-probabilities of the candidates at every position: [rows, width, candidates].
-func (c *Classifier) run(b *data.EvalBatch, positions []int32, width int, candidates []int32) ([]float32, error) {
-	outs, err := c.exec.Exec(
-		tensors.FromFlatDataAndDimensions(b.IDs, b.Rows, b.Length),
-		tensors.FromFlatDataAndDimensions(b.Mask, b.Rows, b.Length),
-		tensors.FromFlatDataAndDimensions(positions, b.Rows, width),
-		tensors.FromFlatDataAndDimensions(candidates, len(candidates)))
-	if err != nil {
-		return nil, err
-	}
-	return tensors.CopyFlatData[float32](outs[0])
 }
 
 func firstTokens(answers [][]int32) []int32 {

@@ -32,13 +32,9 @@ type Completions struct {
 // completions would take over 64 MiB.
 func NewCompletions(backend compute.Backend, cfg decoder.Config, store *model.Store, rows int) (*Completions, error) {
 	c := &Completions{backend: backend, config: cfg, rows: rows}
-	exec, err := model.NewExec(backend, store, c.graph)
-	if err != nil {
-		return nil, err
-	}
-	exec.SetMaxCache(-1) // a batch has one of a few lengths; never refuse one
-	c.exec = exec
-	return c, nil
+	var err error
+	c.exec, err = newExec(backend, store, c.graph)
+	return c, err
 }
 
 // graph takes ids and mask [rows, length], positions and targets [rows, width], all int32, and returns the log-probability of each
@@ -72,15 +68,11 @@ func (c *Completions) Perplexity(ctx context.Context, e *data.Examples) (Perplex
 	err = each(ctx, c.backend, batches.Len(), c.Progress, func(i int) (apply func(), err error) {
 		b := batches.Batch(i)
 		positions, targets, width := b.Answers()
-		outs, err := c.exec.Exec(
-			tensors.FromFlatDataAndDimensions(b.IDs, b.Rows, b.Length),
-			tensors.FromFlatDataAndDimensions(b.Mask, b.Rows, b.Length),
-			tensors.FromFlatDataAndDimensions(positions, b.Rows, width),
-			tensors.FromFlatDataAndDimensions(targets, b.Rows, width))
+		out, err := run(c.exec, b, positions, width, tensors.FromFlatDataAndDimensions(targets, b.Rows, width))
 		if err != nil {
 			return nil, err
 		}
-		return r.add(outs[0], targets, &sum)
+		return r.add(out, targets, &sum)
 	})
 	if err != nil {
 		return Perplexity{}, err

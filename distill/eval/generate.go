@@ -2,6 +2,7 @@ package eval
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -21,6 +22,7 @@ import (
 type Generator struct {
 	backend  compute.Backend
 	Progress func(done, total int) // positions of batches, total being as many as there are if no text ends early; may be nil
+	Kept     Keeper                // of what Complete writes; may be nil
 
 	config        decoder.Config
 	end           int32
@@ -45,13 +47,10 @@ func NewGenerator(backend compute.Backend, cfg decoder.Config, store *model.Stor
 		to    **model.Exec
 		graph func(*model.Scope, []*graph.Node) []*graph.Node
 	}{{&g.prefill, g.prefillGraph}, {&g.step, g.stepGraph}} {
-		exec, err := model.NewExec(backend, frozen, e.graph)
-		if err != nil {
+		if *e.to, err = newExec(backend, frozen, e.graph); err != nil {
 			g.Close()
 			return nil, err
 		}
-		exec.SetMaxCache(-1) // a batch has one of a few lengths; never refuse one
-		*e.to = exec
 	}
 	return g, nil
 }
@@ -89,6 +88,12 @@ func likeliest(out decoder.Outputs) []*graph.Node {
 // of the prompts. It stops between two tokens with the context's error when that ends. A prompt is refused that is empty, or too
 // long for the model with as many tokens behind it.
 func (g *Generator) Generate(ctx context.Context, prompts [][]int32, most int) ([][]int32, error) {
+	return g.generate(ctx, prompts, most, nil)
+}
+
+// generate is Generate with a Keeper, which may be nil. Batches are the same whatever it has, since the last bits of a text depend on
+// them: one is left out if all of its texts are there.
+func (g *Generator) generate(ctx context.Context, prompts [][]int32, most int, kept Keeper) ([][]int32, error) {
 	order := make([]int, len(prompts)) // by length, so that little is padded
 	longest := 0
 	for i, p := range prompts {
@@ -108,18 +113,36 @@ func (g *Generator) Generate(ctx context.Context, prompts [][]int32, most int) (
 	rows := max(1, min(g.rows, len(prompts), cacheBytes/(4*g.config.Layers*(k.Size()+v.Size()))))
 	batches := slices.Collect(slices.Chunk(order, rows))
 	steps := &counter{total: most * len(batches), report: g.Progress}
-	texts := make([][]int32, len(prompts))
+	texts, have := make([][]int32, len(prompts)), make([]bool, len(prompts))
+	if kept != nil {
+		for i := range prompts {
+			texts[i], have[i] = kept.Text(i)
+		}
+	}
+	var finishing sync.Mutex
 	err := each(ctx, g.backend, len(batches), nil, func(i int) (apply func(), err error) {
+		if !slices.ContainsFunc(batches[i], func(at int) bool { return !have[at] }) {
+			steps.add(most)
+			return func() {}, nil
+		}
 		batch := make([][]int32, rows)
 		for row := range batch { // the last batch repeats its last prompt
 			batch[row] = prompts[batches[i][min(row, len(batches[i])-1)]]
 		}
-		done, err := g.batch(ctx, batch, padded(len(batch[rows-1]), longest, backend.PaddedLengths(g.backend)), most, steps)
-		return func() {
-			for row, at := range batches[i] {
-				texts[at] = done[row]
+		finish := func(row int, ids []int32) error {
+			if row >= len(batches[i]) {
+				return nil
 			}
-		}, err
+			finishing.Lock()
+			defer finishing.Unlock()
+			at := batches[i][row]
+			if texts[at] = ids; kept == nil || have[at] {
+				return nil
+			}
+			return kept.Keep(at, ids)
+		}
+		err = g.batch(ctx, batch, padded(len(batch[rows-1]), longest, backend.PaddedLengths(g.backend)), most, steps, finish)
+		return func() {}, err
 	})
 	return texts, err
 }
@@ -130,8 +153,8 @@ func padded(length, longest, n int) int {
 	return min(longest, (length+step-1)/step*step)
 }
 
-// batch continues as many prompts as the graphs have rows, padded in front to length tokens.
-func (g *Generator) batch(ctx context.Context, prompts [][]int32, length, most int, steps *counter) (texts [][]int32, err error) {
+// batch continues as many prompts as the graphs have rows, padded in front to length tokens; finish takes each text.
+func (g *Generator) batch(ctx context.Context, prompts [][]int32, length, most int, steps *counter, finish func(row int, ids []int32) error) error {
 	rows, capacity := len(prompts), length+most
 	ids, bits := make([]int32, rows*length), slices.Repeat([]int32{1}, rows*capacity)
 	for row, p := range prompts {
@@ -139,8 +162,7 @@ func (g *Generator) batch(ctx context.Context, prompts [][]int32, length, most i
 		clear(bits[row*capacity:][:length-len(p)])
 	}
 	mask := tensors.FromFlatDataAndDimensions(bits, rows, capacity)
-	texts = make([][]int32, rows)
-	ended, open, taken := make([]bool, rows), rows, 0
+	texts, ended, open, taken := make([][]int32, rows), make([]bool, rows), rows, 0
 	state, err := g.prefill.Exec(tensors.FromFlatDataAndDimensions(ids, rows, length), mask)
 	defer func() {
 		release(state)
@@ -151,25 +173,29 @@ func (g *Generator) batch(ctx context.Context, prompts [][]int32, length, most i
 		if next, err = tensors.CopyFlatData[int32](state[0]); err != nil {
 			break
 		}
+		taken++
 		for row, id := range next {
-			switch {
-			case ended[row]:
-			case id == g.end:
-				ended[row], open = true, open-1
-			default:
+			if ended[row] {
+				continue
+			}
+			if ended[row] = id == g.end; !ended[row] {
 				texts[row] = append(texts[row], id)
+				ended[row] = taken == most
+			}
+			if ended[row] {
+				open--
+				err = errors.Join(err, finish(row, texts[row]))
 			}
 		}
-		taken++
 		steps.add(1)
-		if open == 0 || taken == most {
+		if open == 0 || err != nil {
 			break
 		}
 		if err = context.Cause(ctx); err == nil {
 			state, err = g.next(state, mask, length+taken-1)
 		}
 	}
-	return texts, err
+	return err
 }
 
 // next takes the latest tokens and the cache, which it gives away to be written to in place, and returns the next ones.

@@ -3,6 +3,7 @@ package eval
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -158,6 +159,82 @@ func TestComplete(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// keeper keeps texts in memory, and ends a context once it has some.
+type keeper struct {
+	texts  map[int][]int32
+	new    int
+	enough int
+	stop   func()
+}
+
+func (k *keeper) Text(row int) ([]int32, bool) {
+	ids, ok := k.texts[row]
+	return ids, ok
+}
+
+func (k *keeper) Keep(row int, ids []int32) error {
+	k.texts[row] = ids
+	if k.new++; k.new == k.enough {
+		k.stop()
+	}
+	return nil
+}
+
+// An evaluation that is stopped again and again goes on from the texts that were finished, and ends with those of one that was not:
+// also of a ternary model, whose texts depend on what else is in the batch. What is kept is taken, not computed.
+func TestCompleteKept(t *testing.T) {
+	cfg := tinyConfig()
+	cfg.Quantization = bitnet.Ternary(bitnet.SubLNOutput)
+	store := randomStore(t, cfg)
+	e := tales(t)
+	end, _ := letters{}.EOS()
+	decode := func(ids []int32) string {
+		return strings.Trim(strings.Join(strings.Fields(fmt.Sprint(ids)), " "), "[]")
+	}
+	want, err := newGenerator(t, cfg, store, end, 2).Complete(t.Context(), e, 0, decode)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &keeper{texts: map[int][]int32{}, enough: 3}
+	calls := 0
+	for done := false; !done && calls < 20; calls++ {
+		ctx, cancel := context.WithCancel(t.Context())
+		k.new, k.stop = 0, cancel
+		g := newGenerator(t, cfg, store, end, 2)
+		g.Kept = k
+		got, err := g.Complete(ctx, e, 0, decode)
+		cancel()
+		if done = err == nil; !done {
+			if !errors.Is(err, context.Canceled) || k.new == 0 {
+				t.Fatalf("%v with %d new texts", err, k.new)
+			}
+			continue
+		}
+		if !slices.Equal(got.Texts, want.Texts) || got.BLEU != want.BLEU || got.Tokens != want.Tokens || got.Ended != want.Ended {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+	if calls < 2 || len(k.texts) != e.Len() {
+		t.Errorf("%d calls, %d texts kept of %d", calls, len(k.texts), e.Len())
+	}
+	k.texts[0] = []int32{3, 4, 5}
+	g := newGenerator(t, cfg, store, end, 2)
+	g.Kept, k.new = k, 0
+	if got, err := g.Complete(t.Context(), e, 0, decode); err != nil || got.Texts[0] != "3 4 5" || k.new != 0 {
+		t.Errorf("%v: %q, %d new", err, got.Texts, k.new)
+	}
+	full := errors.New("the disk is full")
+	g.Kept = failing{full}
+	if _, err := g.Complete(t.Context(), e, 0, decode); !errors.Is(err, full) {
+		t.Errorf("texts that cannot be kept: %v", err)
+	}
+}
+
+type failing struct{ err error }
+
+func (failing) Text(int) ([]int32, bool)  { return nil, false }
+func (f failing) Keep(int, []int32) error { return f.err }
 
 // What cannot be generated is refused, and an interruption ends it between two tokens.
 func TestGenerateRefused(t *testing.T) {

@@ -22,9 +22,16 @@ type Generations struct {
 	Texts []string `json:"-"` // without white space around them, in the order of the examples
 }
 
+// Keeper keeps texts as they are finished, so that an evaluation that is stopped can go on. Its methods are not called from several
+// goroutines at once.
+type Keeper interface {
+	Text(row int) (ids []int32, ok bool) // what was kept of a row before, without the end token
+	Keep(row int, ids []int32) error     // an error ends the evaluation
+}
+
 // Complete writes behind the prompts of the first rows examples, or of all where rows is 0, up to as many tokens as the task keeps
-// for a completion, and compares the texts with the references. decode turns tokens into text without special tokens. It stops with
-// the context's error when that ends.
+// for a completion, and compares the texts with the references. What g.Kept has of a whole batch is not written again. decode turns tokens into
+// text without special tokens. It stops with the context's error when that ends.
 func (g *Generator) Complete(ctx context.Context, e *data.Examples, rows int, decode func(ids []int32) string) (Generations, error) {
 	began := time.Now()
 	if !e.Task.Generates() {
@@ -39,7 +46,7 @@ func (g *Generator) Complete(ctx context.Context, e *data.Examples, rows int, de
 		prompts[i] = e.Prompt(i)
 	}
 	most := e.MaxCompletion()
-	all, err := g.Generate(ctx, prompts, most)
+	all, err := g.generate(ctx, prompts, most, g.Kept)
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("%s: %w", e.File, err)
 	}
