@@ -105,7 +105,7 @@ type BenchResult struct {
 	Seconds      []float64 `json:"seconds"`         // of each repetition
 	FirstStep    float64   `json:"first_step_s"`    // seconds, compilation with it
 	PeakRSS      int64     `json:"peak_rss_bytes"`  // most that was resident of the process; 0 where the system does not say
-	GFLOPS       float64   `json:"gflops"`          // of a product of two float32 matrices of 1024 x 1024, the fastest of some
+	GFLOPS       float64   `json:"gflops"`          // of a product of two float32 matrices, see backend.MatmulGFLOPS
 	GFLOPSBF16   float64   `json:"gflops_bfloat16"` // the same of bfloat16 with a float32 result; 0 where there is none
 	Compilations int       `json:"compilations"`    // graphs compiled; 0 where it is not known
 	Outside      *float64  `json:"outside"`         // share of the time in which no compiled graph ran; nil where it is not known
