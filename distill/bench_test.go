@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 )
 
 // tinySpec takes a fraction of a second.
@@ -72,8 +73,9 @@ func TestBenchTraining(t *testing.T) {
 				t.Errorf("stage %d: no time went by: %+v", stage, r)
 			}
 		}
-		s.Steps, s.Before = 1, nil
-		shorter, err := BenchTraining(t.Context(), s)
+		brief := tinySpec(stage)
+		brief.Steps = 1
+		shorter, err := BenchTraining(t.Context(), brief)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,6 +95,25 @@ func TestBenchTraining(t *testing.T) {
 		mean, sd := p.TokensPerSecond(BenchResult{Seconds: []float64{1, 2}})
 		near(t, "tokens/s", mean, (96+48)/2, 1e-12)
 		near(t, "its standard deviation", sd, math.Sqrt(2*24*24), 1e-12)
+	}
+}
+
+// Weights and sequences are the same on all backends, so that the first loss is.
+func TestBenchTrainingOnXLA(t *testing.T) {
+	backendtest.XLA(t) // skips where it is not there
+	s := tinySpec(2)
+	want, err := BenchTraining(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Backend = "xla:cpu"
+	got, err := BenchTraining(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, "first loss", got.FirstLoss, want.FirstLoss, 1e-3) // an int8 code may turn
+	if got.Engine != "bitdistill xla:cpu" || !(got.GFLOPSBF16 > 0) || len(got.Seconds) != 2 || got.Compilations < 2 || !(*got.Outside > 0 && *got.Outside < 1) {
+		t.Errorf("%+v", got)
 	}
 }
 
