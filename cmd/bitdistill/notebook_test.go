@@ -20,6 +20,9 @@ import (
 
 func TestMain(m *testing.M) {
 	fakekernel.Main()
+	if os.Getenv(programVariable) == "1" { // a process that the program started to run itself
+		main()
+	}
 	os.Exit(m.Run())
 }
 

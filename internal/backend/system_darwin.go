@@ -19,3 +19,6 @@ func cpuModel() string {
 	}
 	return name
 }
+
+// peakMemory is not known on this platform.
+func peakMemory() int64 { return 0 }

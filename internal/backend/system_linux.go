@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"fmt"
 	"os"
 	"strings"
 )
@@ -27,4 +28,16 @@ func cpuModel() string {
 		}
 	}
 	return ""
+}
+
+// peakMemory returns the most that was resident of this process, bytes; 0 where it is not known.
+func peakMemory() int64 {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text), "VmHWM:")
+	var kib int64
+	fmt.Sscan(rest, &kib) // it stays 0 where the line is missing
+	return kib << 10
 }
