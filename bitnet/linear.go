@@ -16,7 +16,9 @@ type Linear struct {
 	Out     int     // output width
 	Weights Weights // quantizer of the weights
 	Bias    bool    // add a full-precision bias
-	Frozen  bool    // the scope has what [Linear.Freeze] gives, "frozen" and "scale", instead of "weight": for passes without a gradient
+	// RoundGradients allows products of the gradient to round their operands to bfloat16, where the backend is faster at that.
+	RoundGradients bool
+	Frozen         bool // the scope has what [Linear.Freeze] gives, "frozen" and "scale", instead of "weight": for passes without a gradient
 }
 
 // Apply computes x·Wᵀ (+ bias): x [.., in] gives [.., Out], float32.
@@ -49,9 +51,14 @@ func (l Linear) Apply(scope *model.Scope, x Activations) *Node {
 // product multiplies values or codes [n, in], the latter with their scale [.., 1], with the weights of the scope: [n, Out].
 func (l Linear) product(rows, perToken *Node, scope *model.Scope) *Node {
 	matrix, scale := l.operand(scope, rows)
-	y := matmul.Mul(rows, matrix)
 	if perToken == nil {
-		return y
+		return matmul.Mul(rows, matrix)
+	}
+	var y *Node
+	if scale == nil { // the matrix holds codes times their scales
+		y = matmul.Mul(rows, matrix)
+	} else {
+		y = matmul.Codes(rows, matrix, l.RoundGradients)
 	}
 	perToken = graph.Reshape(perToken, -1, 1)
 	switch {

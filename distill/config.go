@@ -76,6 +76,12 @@ type Corpus struct {
 	SelectionWindows int          `json:"selection_windows"`  // windows set aside to choose the best checkpoint; 0 keeps the last one
 }
 
+// Values of Training.Precision.
+const (
+	float32s = "f32"
+	bfloat16 = "bf16"
+)
+
 // Training is how one model is trained. Of steps, epochs and tokens exactly one is set.
 type Training struct {
 	Steps  int         `json:"steps,omitempty"`  // optimizer steps
@@ -84,6 +90,9 @@ type Training struct {
 
 	BatchSize    int `json:"batch_size"`    // sequences per step
 	MicroBatches int `json:"micro_batches"` // parts a batch is computed in, to save memory; divides batch_size; 0 chooses
+
+	Remat     bool   `json:"remat,omitempty"`     // keep the input of each block alone and compute the block anew for its gradient, to save memory
+	Precision string `json:"precision,omitempty"` // f32, or bf16: products of a gradient may be rounded where that is faster; '' is f32
 
 	LearningRate    float64 `json:"learning_rate"`
 	Schedule        string  `json:"schedule"`         // after warm-up: linear or cosine to 0, or constant
@@ -201,6 +210,7 @@ func (t Training) validate(f faults, corpus bool) {
 	f.atLeast("batch_size", t.BatchSize, 1)
 	f.atLeast("micro_batches", t.MicroBatches, 0)
 	f.check(t.MicroBatches < 1 || t.BatchSize%t.MicroBatches == 0, "micro_batches: %d does not divide batch_size %d", t.MicroBatches, t.BatchSize)
+	f.oneOf("precision", cmp.Or(t.Precision, float32s), float32s, bfloat16)
 	f.positive("learning_rate", t.LearningRate)
 	f.check(t.LearningRate <= 1, "learning_rate: %g, want at most 1", t.LearningRate)
 	f.oneOf("schedule", t.Schedule, "linear", "cosine", "constant")

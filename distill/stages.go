@@ -403,10 +403,10 @@ func (t Training) corpusTokens(length int) int64 {
 }
 
 // fingerprint is what a checkpoint must agree with to be gone on from: data, their order, and the settings of the training.
-// The number of micro-batches may change, as it does with the backend.
+// The number of micro-batches may change, as it does with the backend, and what is computed anew to save memory.
 func (t *trainer) fingerprint() string {
 	training := t.training
-	training.MicroBatches = 0
+	training.MicroBatches, training.Remat = 0, false
 	settings, err := json.Marshal(struct {
 		Training Training
 		Loss     Loss

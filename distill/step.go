@@ -11,7 +11,6 @@ import (
 
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
 	"github.com/bitdistill/bitdistill/distill/data"
-	"github.com/bitdistill/bitdistill/distill/loss"
 	engines "github.com/bitdistill/bitdistill/internal/backend"
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -24,27 +23,6 @@ import (
 
 // teacherScope is where the teacher's weights stand in the student's store while it trains. They are not trained.
 const teacherScope = "teacher"
-
-// objective is what a stage minimises.
-type objective struct {
-	// answers means that only the tokens of the answer count, and only their logits are computed; else every next
-	// token counts, as in stage 2.
-	answers bool
-	teacher *decoder.Config // nil without distillation
-	loss    Loss            // weights and normalisations of distillation; Relations and Layer resolved
-}
-
-// terms are the parts of a loss, each averaged over the whole batch. LD and AD are 0 without distillation.
-type terms struct {
-	Total, CE, LD, AD float64
-}
-
-func (t *terms) add(o terms) {
-	t.Total += o.Total
-	t.CE += o.CE
-	t.LD += o.LD
-	t.AD += o.AD
-}
 
 // stepper computes losses and gradients and updates the weights of one model. The gradient of a batch is the sum over its
 // micro-batches, whose losses are divided by counts of the whole batch: so it equals that of the batch computed in
@@ -108,49 +86,14 @@ func (s *stepper) compile(batches []*data.Batch) error {
 func (s *stepper) gradientGraph(scope *model.Scope, in []*graph.Node) []*graph.Node {
 	s.building.Lock()
 	defer s.building.Unlock()
-	ids, mask, positions, targets, counts := in[0], in[1], in[2], in[3], in[4]
-	count := func(i int) *graph.Node { return graph.Reshape(graph.Slice(counts, graph.AxisElem(i))) }
-	batch := decoder.Inputs{IDs: ids, Mask: mask}
-	o := s.objective
-	opts := decoder.Options{}
-	if o.answers && !o.everyPosition() {
-		opts.At = positions
-	}
-	distils := o.teacher != nil
-	useAD := distils && o.loss.Gamma > 0
-	if useAD {
-		opts.States = []int{o.loss.Layer}
-	}
-	student := decoder.Forward(scope, s.config, batch, opts)
-	ce := loss.CrossEntropy(student.Logits, targets, count(0))
-	zero := graph.ScalarZero(ids.Graph(), dtypes.Float32)
-	total, ld, ad := ce, zero, zero
-	if distils {
-		teacher := decoder.Forward(scope.At(teacherScope), *o.teacher, batch, opts)
-		if o.loss.Lambda > 0 {
-			keep := graph.GreaterOrEqual(targets, graph.ScalarZero(ids.Graph(), dtypes.Int32))
-			if o.everyPosition() {
-				keep = mask
-			}
-			ld = o.loss.Logits.Loss(student.Logits, graph.StopGradient(teacher.Logits), keep, count(1))
-			total = graph.Add(total, graph.MulScalar(ld, o.loss.Lambda))
-		}
-		if useAD {
-			states := func(out decoder.Outputs) []loss.State { return []loss.State{loss.State(out.States[o.loss.Layer])} }
-			ad = o.loss.Relations.Loss(states(student), states(teacher), mask, count(2))
-			total = graph.Add(total, graph.MulScalar(ad, o.loss.Gamma))
-		}
-	}
+	total, ce, ld, ad := s.objective.graph(scope, s.config, microBatch{in[0], in[1], in[2], in[3], in[4]}, decoder.Options{
+		Checkpoints: s.training.Remat, RoundGradients: s.training.Precision == bfloat16,
+	})
 	weights := make([]*graph.Node, len(s.trainable))
 	for i, t := range s.trainable {
-		weights[i] = s.store.GetVariable(t.Path()).NodeValue(ids.Graph())
+		weights[i] = s.store.GetVariable(t.Path()).NodeValue(total.Graph())
 	}
 	return append([]*graph.Node{total, ce, ld, ad}, graph.Gradient(total, weights...)...)
-}
-
-// everyPosition reports whether logits of all positions are needed although only answers count in the cross entropy.
-func (o objective) everyPosition() bool {
-	return o.teacher != nil && o.loss.Positions == "all" && o.loss.Lambda > 0
 }
 
 // updateGraph takes learning rate, clipping factor and gradients, and steps AdamW. GoMLX's Adam does the moments; its own weight

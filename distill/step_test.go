@@ -131,6 +131,46 @@ func TestAccumulation(t *testing.T) {
 	}
 }
 
+// A gradient that computes blocks anew is that of the blocks computed once, and so are the losses, to the last bit.
+func TestRemat(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		objective objective
+		teacher   bool
+	}{
+		{"next tokens", objective{}, false},
+		{"distillation", objective{answers: true, loss: testLoss("all")}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			compute := func(remat bool) (terms, []*tensors.Tensor, *stepper) {
+				training := quick(1)
+				training.Remat = remat
+				var teacher *hf.Model
+				if c.teacher {
+					teacher = tinyModel(t, 2)
+				}
+				s := testStepper(t, tinyStudent(t, 1, bitnet.SubLNOutput), teacher, c.objective, training)
+				losses, _, grads, err := s.gradients(t.Context(), []*data.Batch{batchOf(unequal()...)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return losses, grads, s
+			}
+			want, wantGrads, _ := compute(false)
+			got, grads, s := compute(true)
+			if got != want {
+				t.Errorf("losses %+v, want %+v", got, want)
+			}
+			for i, tensor := range s.trainable {
+				g, w := tensors.MustCopyFlatData[float32](grads[i]), tensors.MustCopyFlatData[float32](wantGrads[i])
+				if d := farthest(g, w); !(d <= 1e-6) {
+					t.Errorf("gradient of %s: difference %.2g of its largest entry", tensor.Name, d)
+				}
+			}
+		})
+	}
+}
+
 // The number of micro-batches computed at once changes no bit, many steps in a row.
 func TestSideBySide(t *testing.T) {
 	s := testStepper(t, tinyStudent(t, 1, bitnet.SubLNOutput), tinyModel(t, 2), objective{answers: true, loss: testLoss("answer")}, quick(1))

@@ -31,7 +31,12 @@ func (f *forward) attention(layer int, x *Node) *Node {
 	view := f.viewOf(layer)
 	q, k = view.rope.rotate(q), view.rope.rotate(k)
 	if f.wantStates[layer] {
-		flat := func(x *Node) *Node { return graph.Reshape(x, f.batch, f.length, -1) }
+		flat := func(x *Node) *Node {
+			if f.opts.Checkpoints {
+				x = x.StopCheckpoint() // what follows from the states is not computed anew
+			}
+			return graph.Reshape(x, f.batch, f.length, -1)
+		}
 		f.out.States[layer] = State{Q: flat(q), K: flat(k), V: flat(v)}
 	}
 

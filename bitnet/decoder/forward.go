@@ -29,8 +29,12 @@ type Options struct {
 	States       []int    // layers, 0-based, whose queries, keys and values are wanted
 	LinearInputs []string // linears whose input is wanted, such as "model.layers.0.mlp.down_proj"
 	Hidden       bool     // the residual stream between the blocks is wanted
-	Frozen       bool     // the scope's store is one of [Freeze]
-	Keep         int      // capacity of the cache that is wanted for the tokens to come, in tokens with those of Inputs; 0 for none
+	NoLogits     bool     // Outputs.Final is wanted instead of logits
+	Checkpoints  bool     // a gradient keeps the input of every block and computes the block anew, to save memory
+	// RoundGradients allows BitLinears to round the operands of their gradients' products to bfloat16, where that is faster.
+	RoundGradients bool
+	Frozen         bool // the scope's store is one of [Freeze]
+	Keep           int  // capacity of the cache that is wanted for the tokens to come, in tokens with those of Inputs; 0 for none
 }
 
 // State is what attention relations are made of: queries and keys after their norm (if any) and the rotary embedding,
@@ -44,6 +48,7 @@ type State struct {
 // Outputs of [Forward].
 type Outputs struct {
 	Logits       *Node            // [batch, length, vocab], or [batch, n, vocab] with Options.At; float32
+	Final        *Node            // with Options.NoLogits: what the head multiplies, behind the last norm: [batch, length or n, hidden]
 	States       map[int]State    // by layer
 	LinearInputs map[string]*Node // by name; after SubLN, before quantization: [batch, length, in]
 	Hidden       []*Node          // embedding output, then the output of each block, the last after the final norm: [batch, length, hidden]
@@ -62,7 +67,13 @@ func Forward(scope *model.Scope, cfg Config, in Inputs, opts Options) Outputs {
 		if opts.Hidden {
 			f.out.Hidden = append(f.out.Hidden, x)
 		}
+		if opts.Checkpoints {
+			x = x.Checkpoint()
+		}
 		x = f.block(i, x)
+	}
+	if opts.Checkpoints {
+		x = x.StopCheckpoint()
 	}
 	if opts.At != nil && !f.pickEarly {
 		if opts.Hidden {
@@ -74,7 +85,11 @@ func Forward(scope *model.Scope, cfg Config, in Inputs, opts Options) Outputs {
 	if opts.Hidden && opts.At == nil {
 		f.out.Hidden = append(f.out.Hidden, x)
 	}
-	f.out.Logits = f.head(x)
+	if opts.NoLogits {
+		f.out.Final = x
+	} else {
+		f.out.Logits = f.head(x)
+	}
 	for name := range f.wantInputs {
 		if f.out.LinearInputs[name] == nil {
 			panic(fmt.Errorf("decoder: the input of %s is wanted, the model has no such linear", name))
@@ -147,6 +162,15 @@ func (f *forward) head(x *Node) *Node {
 	return graph.Reshape(logits, dims[0], dims[1], f.VocabSize)
 }
 
+// OutputMatrix is what Outputs.Final is multiplied with for logits, transposed: [vocab, hidden], the embedding where that is tied.
+func OutputMatrix(scope *model.Scope, cfg Config, g *graph.Graph) *Node {
+	name := "lm_head"
+	if cfg.TieEmbeddings {
+		name = "model.embed_tokens"
+	}
+	return scopeOf(scope, name).VariableWithShape("weight", shapes.Make(dtypes.Float32, cfg.VocabSize, cfg.HiddenSize)).NodeValue(g)
+}
+
 // picksIn reports whether the block goes on with the chosen positions alone: the last one, unless all of it is wanted.
 func (f *forward) picksIn(layer int) bool { return f.pickEarly && layer == f.Layers-1 }
 
@@ -207,7 +231,7 @@ func (f *forward) linears(x *Node, names ...string) []*Node {
 			}
 			shared = &a
 		}
-		ys[i] = bitnet.Linear{Out: f.linearDims(kind)[0], Weights: f.Quantization.Weights, Bias: f.hasBias(kind), Frozen: f.opts.Frozen}.Apply(scope, *shared)
+		ys[i] = bitnet.Linear{Out: f.linearDims(kind)[0], Weights: f.Quantization.Weights, Bias: f.hasBias(kind), Frozen: f.opts.Frozen, RoundGradients: f.opts.RoundGradients}.Apply(scope, *shared)
 	}
 	return ys
 }

@@ -19,9 +19,16 @@ const Ignored = -100
 //     not counted
 //   - count: scalar float32, the counted targets of the whole batch
 func CrossEntropy(logits, targets, count *graph.Node) *graph.Node {
-	x, vocabulary := rows(logits)
+	x, _ := rows(logits)
+	value, gradient := crossEntropy(x, targets, count)
+	return withGradient(value, x, gradient)
+}
+
+// crossEntropy is the value and its gradient with respect to the logits x [n, vocabulary].
+func crossEntropy(x, targets, count *graph.Node) (value, gradient *graph.Node) {
+	vocabulary := x.Shape().Dim(1)
 	n := x.Shape().Dim(0)
-	check(targets.Shape().Size() == n, "targets %s do not fit logits %s", targets.Shape(), logits.Shape())
+	check(targets.Shape().Size() == n, "targets %s do not fit logits %s", targets.Shape(), x.Shape())
 	g := x.Graph()
 
 	target := graph.Reshape(graph.ConvertDType(targets, dtypes.Int32), n, 1)
@@ -37,8 +44,8 @@ func CrossEntropy(logits, targets, count *graph.Node) *graph.Node {
 	surprise := graph.Sub(logSum, graph.Reshape(graph.Gather(graph.StopGradient(x), place, true), n, 1))
 	// The gradient of a row is softmax(x) - onehot(target). The one-hot rows are never built: their ones are
 	// subtracted in place.
-	gradient := graph.ScatterSum(graph.Mul(p, weight), place, graph.Reshape(graph.Neg(weight), n), true, true)
-	return withGradient(graph.ReduceAllSum(graph.Mul(surprise, weight)), x, gradient)
+	gradient = graph.ScatterSum(graph.Mul(p, weight), place, graph.Reshape(graph.Neg(weight), n), true, true)
+	return graph.ReduceAllSum(graph.Mul(surprise, weight)), gradient
 }
 
 // Logits is logits distillation: the divergence KL(teacher || student) of the softmax of logits/tau (Eq. 7 and 8).
@@ -66,8 +73,15 @@ func (l Logits) Loss(student, teacher, keep, count *graph.Node) *graph.Node {
 	check(student.Shape().Equal(teacher.Shape()), "logits of student %s and teacher %s differ in shape; both models need the same vocabulary",
 		student.Shape(), teacher.Shape())
 	x, _ := rows(student)
+	y, _ := rows(teacher)
+	value, gradient := l.divergence(x, y, keep, count)
+	return withGradient(value, x, gradient)
+}
+
+// divergence is the value and its gradient with respect to the student's logits x [n, vocabulary]; y are the teacher's.
+func (l Logits) divergence(x, y, keep, count *graph.Node) (value, gradient *graph.Node) {
 	n := x.Shape().Dim(0)
-	check(keep.Shape().Size() == n, "keep %s does not fit logits %s", keep.Shape(), student.Shape())
+	check(keep.Shape().Size() == n, "keep %s does not fit logits %s", keep.Shape(), x.Shape())
 	weight := graph.Div(graph.Reshape(graph.ConvertDType(keep, dtypes.Float32), n, 1), denominator(count))
 	if l.TauSquared {
 		weight = graph.MulScalar(weight, l.Tau*l.Tau)
@@ -75,14 +89,13 @@ func (l Logits) Loss(student, teacher, keep, count *graph.Node) *graph.Node {
 
 	// A true division: multiplying by 1/tau, as DivScalar does, would round twice.
 	tau := graph.Scalar(x.Graph(), dtypes.Float32, l.Tau)
-	y, _ := rows(teacher)
 	s, t := graph.Div(graph.StopGradient(x), tau), graph.Div(graph.StopGradient(y), tau)
 	p, logSumS := softmax(s)
 	q, logSumT := softmax(t)
 	// log q - log p = (t - s) - (logSumT - logSumS), and q sums to one: no logarithm of a matrix is needed.
 	divergence := graph.Add(graph.ReduceAndKeep(graph.Mul(q, graph.Sub(t, s)), graph.ReduceSum, -1), graph.Sub(logSumS, logSumT))
-	gradient := graph.Mul(graph.Sub(p, q), graph.Div(weight, tau))
-	return withGradient(graph.ReduceAllSum(graph.Mul(divergence, weight)), x, gradient)
+	gradient = graph.Mul(graph.Sub(p, q), graph.Div(weight, tau))
+	return graph.ReduceAllSum(graph.Mul(divergence, weight)), gradient
 }
 
 // rows flattens logits [..., vocabulary] to [n, vocabulary] and returns the size of the vocabulary too.
@@ -110,9 +123,14 @@ func denominator(count *graph.Node) *graph.Node {
 // a fraction of the time of derived ones on the pure-Go backend: they need neither transposes nor broadcasts of what is
 // largest.
 func withGradient(value, x, gradient *graph.Node) *graph.Node {
+	return graph.Add(graph.StopGradient(value), onlyGradient(x, gradient))
+}
+
+// onlyGradient is 0, with the given gradient with respect to x.
+func onlyGradient(x, gradient *graph.Node) *graph.Node {
 	size := x.Shape().Size()
 	linear := graph.Dot(graph.Reshape(x, size), graph.StopGradient(graph.Reshape(gradient, size))).Product()
-	return graph.Add(graph.StopGradient(value), graph.Sub(linear, graph.StopGradient(linear)))
+	return graph.Sub(linear, graph.StopGradient(linear))
 }
 
 // check panics with an error, as GoMLX does, when shapes do not fit.

@@ -22,11 +22,43 @@ type Node = graph.Node
 
 // Mul is the matrix product of a [batch.., M, K] and b [batch.., K, N], of equal rank (at least 2) and equal batch axes:
 // [batch.., M, N].
-func Mul(a, b *Node) *Node {
-	var dOut *Node // set when the gradient walk passes the output, which is before it reaches the inputs
-	aIn := graph.IdentityWithCustomGradient(a, func(_, _ *Node) *Node { return product(dOut, Transpose(b)) })
-	bIn := graph.IdentityWithCustomGradient(b, func(_, _ *Node) *Node { return leftTransposed(a, dOut) })
-	out := product(aIn, bIn)
+func Mul(a, b *Node) *Node { return mul(a, b, product, product) }
+
+// Codes is [Mul] of integers that bfloat16 holds, up to 256 in magnitude. A backend that is faster at bfloat16 multiplies that, with
+// the same result: sums are of float32. With rounded its products of the gradient are of bfloat16 too, and round what they get.
+func Codes(a, b *Node, rounded bool) *Node {
+	switch fast := backend.FastBFloat16(a.Graph().Backend()); {
+	case !fast:
+		return mul(a, b, product, product)
+	case rounded:
+		return mul(a, b, product16, product16)
+	default:
+		return mul(a, b, product16, product)
+	}
+}
+
+// product16 is product of operands rounded to bfloat16.
+func product16(a, b *Node) *Node {
+	return contract(graph.Dot(graph.ConvertDType(a, dtypes.BFloat16), graph.ConvertDType(b, dtypes.BFloat16)).WithOutputDType(dtypes.Float32), a.Rank())
+}
+
+// mul multiplies, with a gradient that multiplies by backward.
+func mul(a, b *Node, forward, backward func(a, b *Node) *Node) *Node {
+	// The gradient walk passes the output first, then what is seen, then the inputs. What it sees there is an operand computed
+	// anew where that has a checkpoint; where an operand has no gradient it does not come by.
+	left, right := a, b
+	var dOut *Node
+	aIn := graph.IdentityWithCustomGradient(a, func(_, _ *Node) *Node { return backward(dOut, Transpose(right)) })
+	bIn := graph.IdentityWithCustomGradient(b, func(_, _ *Node) *Node { return leftTransposed(left, dOut, backward) })
+	aSeen := graph.IdentityWithCustomGradient(aIn, func(x, v *Node) *Node {
+		left = x
+		return v
+	})
+	bSeen := graph.IdentityWithCustomGradient(bIn, func(x, v *Node) *Node {
+		right = x
+		return v
+	})
+	out := forward(aSeen, bSeen)
 	return graph.IdentityWithCustomGradient(out, func(_, v *Node) *Node {
 		dOut = v
 		return v
@@ -61,8 +93,10 @@ func ones(like *Node, rows, cols int) *Node {
 // Transpose swaps the last two axes.
 func Transpose(x *Node) *Node { return graph.Transpose(x, -2, -1) }
 
-// leftTransposed is transpose(a)·d, with the smaller of a [.., M, K] and d [.., M, N] being the one that is transposed.
-func leftTransposed(a, d *Node) *Node {
+// LeftTransposed is transpose(a)·d, with the smaller of a [.., M, K] and d [.., M, N] being the one that is transposed.
+func LeftTransposed(a, d *Node) *Node { return leftTransposed(a, d, product) }
+
+func leftTransposed(a, d *Node, product func(a, b *Node) *Node) *Node {
 	if a.Shape().Size() <= d.Shape().Size() {
 		return product(Transpose(a), d)
 	}
@@ -79,9 +113,13 @@ func product(a, b *Node) *Node {
 		wide := product(a, graph.BroadcastToDims(b, b.Shape().Dimensions[0], lanes))
 		return graph.Slice(wide, graph.AxisRange(), graph.AxisRange(0, 1))
 	}
+	return contract(graph.Dot(a, b), rank)
+}
+
+func contract(operands *graph.DotBuilder, rank int) *Node {
 	batch := make([][2]int, rank-2)
 	for i := range batch {
 		batch[i] = [2]int{i, i}
 	}
-	return graph.EinsumAxes(a, b, [][2]int{{rank - 1, rank - 2}}, batch)
+	return operands.EinsumAxes([][2]int{{rank - 1, rank - 2}}, batch)
 }
