@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -127,7 +128,7 @@ func TestResume(t *testing.T) {
 			}
 			state, got := finish(t, parts.of(begin(t, dir)))
 			sameBits(t, "weights", got, want)
-			if state.Seconds, wantState.Seconds = 0, 0; state != wantState {
+			if state.Seconds, wantState.Seconds = 0, 0; !reflect.DeepEqual(state, wantState) {
 				t.Errorf("state %+v, want %+v", state, wantState)
 			}
 			if state.Step != testSteps || state.Tokens == 0 {
