@@ -2,7 +2,7 @@
 
 shared=$(dirname "$PWD")/shared
 scratch=$(mktemp -d)
-plugins=$scratch/xla # a virtual environment that holds the CPU plugin of XLA and nothing else
+plugins=$scratch/home/.local/share/bitdistill/plugins/cpu # the CPU plugin of XLA, and nothing else
 current=start
 
 trap 'finish $?' EXIT
@@ -86,12 +86,11 @@ fuzz_one() {
 	printf '%s %s: %s, %s\n' "$2" "$3" "$(grep -o 'execs: [0-9]*' "$log" | tail -n 1)" "$(tail -n 1 "$log")"
 }
 
-# install_xla puts the plugin into $plugins; VIRTUAL_ENV=$plugins lets a program find it.
+# install_xla puts the plugin into $plugins, of a home folder of its own; PJRT_PLUGIN_LIBRARY_PATH=$plugins lets a program find it.
 install_xla() {
-	python3 -m venv "$plugins"
-	echo 'lammps-jax-pjrt-cpu==0.11.2 --hash=sha256:1319390d948b39f69f7dade496b7c385149d9ca6097a6b62114da113216d9ad1' >"$scratch/xla.txt"
-	"$plugins/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$scratch/xla.txt"
-	ls "$plugins"/lib/python3*/site-packages/lammps_jax_pjrt_cpu/*.so | sed "s|$scratch/||"
+	go build -o "$scratch/bitdistill" ./cmd/bitdistill
+	HOME=$scratch/home "$scratch/bitdistill" doctor --install xla | sed "s|$scratch/||"
+	ls -l "$plugins"/*.so | sed "s|$scratch/||"
 }
 
 # apt_install PACKAGE... installs programs of Debian's, in the distribution's versions.

@@ -366,9 +366,10 @@ func TestQuantizationValidate(t *testing.T) {
 		}
 	}
 	for want, q := range map[string]bitnet.Quantization{
-		"weights":   {Weights: "ternary", SubLN: bitnet.SubLNNone},
-		"subln":     {Weights: bitnet.AbsMean, SubLN: "some"},
-		"subln_eps": {Weights: bitnet.AbsMean, SubLN: bitnet.SubLNAll, SubLNEps: math.NaN()},
+		"weights":     {Weights: "ternary", SubLN: bitnet.SubLNNone},
+		"subln":       {Weights: bitnet.AbsMean, SubLN: "some"},
+		"fp16_scales": {Weights: bitnet.FullPrecision, SubLN: bitnet.SubLNNone, FP16Scales: true},
+		"subln_eps":   {Weights: bitnet.AbsMean, SubLN: bitnet.SubLNAll, SubLNEps: math.NaN()},
 	} {
 		if err := q.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: error %v does not name %s", q, err, want)

@@ -13,9 +13,10 @@ import (
 // Linear is a projection without SubLN: put [RMSNorm] in front for that. With Weights other than [FullPrecision] it is a
 // BitLinear.
 type Linear struct {
-	Out     int     // output width
-	Weights Weights // quantizer of the weights
-	Bias    bool    // add a full-precision bias
+	Out        int     // output width
+	Weights    Weights // quantizer of the weights
+	FP16Scales bool    // round its scales, as [Quantization] says
+	Bias       bool    // add a full-precision bias
 	// RoundGradients allows products of the gradient to round their operands to bfloat16, where the backend is faster at that.
 	RoundGradients bool
 	Frozen         bool // the scope has what [Linear.Freeze] gives, "frozen" and "scale", instead of "weight": for passes without a gradient
@@ -94,7 +95,7 @@ func (l Linear) Freeze(weight *Node) (operand, scale *Node) {
 	if l.Weights == FullPrecision {
 		return matmul.Transpose(weight), nil
 	}
-	codes, scale := QuantizeWeights(weight, l.Weights)
+	codes, scale := Quantization{Weights: l.Weights, FP16Scales: l.FP16Scales}.QuantizeWeights(weight)
 	switch l.Weights {
 	case AbsMean:
 		return matmul.Transpose(codes), scale

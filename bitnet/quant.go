@@ -44,6 +44,9 @@ type Quantization struct {
 	Weights  Weights `json:"weights"`   // quantizer of the weights; "none" for a full-precision model
 	SubLN    SubLN   `json:"subln"`     // where SubLN stands
 	SubLNEps float64 `json:"subln_eps"` // added to the mean square inside SubLN, > 0 unless SubLN is "none"
+
+	// FP16Scales rounds the scales of the weights to float16, so that formats that store them so compute the same. See [RoundScale].
+	FP16Scales bool `json:"fp16_scales,omitempty"`
 }
 
 // Full is a model as it was published: no quantization, no SubLN.
@@ -77,6 +80,9 @@ func (q Quantization) Validate() error {
 		}
 	default:
 		faults = append(faults, fmt.Errorf("subln: %q is not one of none, output, all", q.SubLN))
+	}
+	if q.FP16Scales && !q.IsTernary() {
+		faults = append(faults, errors.New("fp16_scales: weights are \"none\" and have no scales; leave it out"))
 	}
 	return errors.Join(faults...)
 }

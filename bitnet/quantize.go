@@ -33,6 +33,13 @@ func straightThrough(x, quantized *Node) *Node {
 // scale broadcasts against w: [1, 1] for [AbsMean], [out, 1] for [Channel], [out, in] for [Block] and [BlockPadded]; it
 // carries no gradient.
 func QuantizeWeights(w *Node, kind Weights) (codes, scale *Node) {
+	return Quantization{Weights: kind}.QuantizeWeights(w)
+}
+
+// QuantizeWeights is [QuantizeWeights] with the quantizer of q, whose scales are rounded where q says so. The codes are those of
+// the rounded scale.
+func (q Quantization) QuantizeWeights(w *Node) (codes, scale *Node) {
+	kind := q.Weights
 	magnitude := graph.StopGradient(graph.Abs(w))
 	out, in := w.Shape().Dimensions[0], w.Shape().Dimensions[1]
 	switch kind {
@@ -48,11 +55,33 @@ func QuantizeWeights(w *Node, kind Weights) (codes, scale *Node) {
 		panic(fmt.Errorf("bitnet: no quantizer named %q", kind)) // an error value: any other panic would escape an executor
 	}
 	scale = graph.StopGradient(graph.MaxScalar(scale, ScaleFloor))
+	if q.FP16Scales {
+		scale = RoundScale(scale)
+	}
 	if kind == Block || kind == BlockPadded {
 		scale = spreadBlocks(scale, out, in)
 	}
 	unit := graph.Div(w, scale)
 	return straightThrough(unit, graph.ClipScalar(graph.Round(unit), -1, 1)), scale
+}
+
+// The normal numbers of float16. Those below are less precise, and flushed to zero by some programs.
+const (
+	leastFP16 = 1.0 / (1 << 14)
+	mostFP16  = 65504
+)
+
+// RoundScale gives the float16 value nearest to each of x, as float32: half to even, kept within 2^-14 and 65504, the normal numbers
+// of float16. x is float32, positive; no gradient passes. The rounding is done on the bits: compilers drop a conversion to float16
+// and back, since it only loses precision.
+func RoundScale(x *Node) *Node {
+	const dropped = 23 - 10 // bits of the mantissa
+	x = graph.StopGradient(graph.ClipScalar(x, leastFP16, mostFP16))
+	bits := graph.Bitcast(x, dtypes.Int32)
+	odd := graph.BitwiseAnd(graph.BitwiseShiftRightLogicalScalar(bits, dropped), graph.ScalarOne(x.Graph(), dtypes.Int32))
+	bits = graph.Add(graph.AddScalar(bits, 1<<(dropped-1)-1), odd) // carries into the exponent where the mantissa overflows
+	bits = graph.BitwiseShiftLeftScalar(graph.BitwiseShiftRightLogicalScalar(bits, dropped), dropped)
+	return graph.StopGradient(graph.Bitcast(bits, dtypes.Float32))
 }
 
 // blockMeans is the mean of each run of BlockSize values in row-major order, [blocks, 1]. The last run may be shorter;

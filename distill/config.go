@@ -104,6 +104,13 @@ type Training struct {
 	Epsilon         float64 `json:"epsilon"`
 	ClipNorm        float64 `json:"clip_norm"` // largest global norm of a gradient
 
+	// SkipSpikes leaves out updates whose loss or gradient norm is more than so many standard deviations above the mean of the last
+	// 128 steps, once there have been 64; 0 for never.
+	SkipSpikes float64 `json:"skip_spikes,omitempty"`
+	// FP16Scales is the share of the steps, the last ones, in which the scales of ternary weights are rounded to float16; the model
+	// stays that way, so that formats with such scales hold it exactly. The best checkpoint is chosen among those steps. 0 for none.
+	FP16Scales float64 `json:"fp16_scales,omitempty"`
+
 	EvalEvery int `json:"eval_every"` // steps between evaluations on the selection split; 0 for none
 	Patience  int `json:"patience"`   // evaluations without a better one that end the training early; 0 for never
 }
@@ -156,6 +163,7 @@ func (c Config) Validate() error {
 	f.oneOf("backend", c.Backend, "auto", "go", "xla:cpu", "xla:cuda")
 	f.check(c.Model != "", "model: missing; name a folder in Hugging Face form, a hub id, or %q", Embedded)
 	f.atLeast("layers", c.Layers, 0)
+	f.check(c.FineTune.FP16Scales == 0, "fine_tune.fp16_scales: %g, but its weights are in full precision and have no scales; leave it out", c.FineTune.FP16Scales)
 	c.Task.validate(f.in("task"))
 	c.Corpus.validate(f.in("corpus"))
 	f.add("student", c.Student.Validate())
@@ -220,6 +228,8 @@ func (t Training) validate(f faults, corpus bool) {
 	f.within("beta2", t.Beta2, 0, 0.9999999)
 	f.positive("epsilon", t.Epsilon)
 	f.positive("clip_norm", t.ClipNorm)
+	f.within("skip_spikes", t.SkipSpikes, 0, math.MaxFloat32)
+	f.within("fp16_scales", t.FP16Scales, 0, 1)
 	f.atLeast("eval_every", t.EvalEvery, 0)
 	f.atLeast("patience", t.Patience, 0)
 	f.check(t.Patience == 0 || t.EvalEvery > 0, "patience: needs eval_every")

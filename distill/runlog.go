@@ -145,11 +145,12 @@ func (l *runLog) evaluation(label string, step int, score float64, best bestMark
 	l.write(Selection{label, step, score, best.Step, best.Score})
 }
 
-// ternary logs how the ternary weights are distributed, and how many changed since the last time.
-func (l *runLog) ternary(label string, step int, counts []Ternary) {
-	var sum Ternary
+// ternary logs how the ternary weights are distributed, and how many changed since the last time. It returns the sum of the counts and
+// the mean scale.
+func (l *runLog) ternary(label string, step int, counts []Ternary) (sum Ternary, scale float64) {
 	for _, c := range counts {
 		sum.add(c)
+		scale += c.Scale / float64(len(counts))
 	}
 	minus, zero, plus := sum.shares()
 	flipped := ""
@@ -158,6 +159,13 @@ func (l *runLog) ternary(label string, step int, counts []Ternary) {
 	}
 	l.printf("%s Step %d: ternary weights -1: %.1f %%, 0: %.1f %%, 1: %.1f %%%s", label, step, 100*minus, 100*zero, 100*plus, flipped)
 	l.write(TernaryCount{label, step, counts})
+	return sum, scale
+}
+
+// hint logs what settings may be wrong.
+func (l *runLog) hint(label string, step int, hint string) {
+	l.printf("hint: %s Step %d: %s", label, step, hint)
+	l.write(map[string]any{"stage": label, "step": step, "hint": hint})
 }
 
 // write appends an object to metrics.jsonl.

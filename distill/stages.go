@@ -44,7 +44,9 @@ type Summary struct {
 	Tokens       int64            `json:"tokens"` // real tokens trained on
 	Seconds      float64          `json:"seconds"`
 	TokensPerS   float64          `json:"tokens_per_s"`
-	Skipped      int              `json:"skipped"`
+	Skipped      int              `json:"skipped"`         // updates that were not made
+	Spikes       int              `json:"spikes"`          // of them, those whose loss or gradient was finite
+	Hints        []string         `json:"hints,omitempty"` // signs that settings are wrong for ternary weights
 	StoppedEarly bool             `json:"stopped_early"`
 	Backend      string           `json:"backend,omitempty"`
 	Best         *bestMark        `json:"best,omitempty"`
@@ -108,7 +110,7 @@ func (r *Run) Baseline(ctx context.Context) error {
 
 // directQuantization is that of BitNet-SFT: the student's, without SubLN.
 func (c Config) directQuantization() bitnet.Quantization {
-	return bitnet.Quantization{Weights: c.Student.Weights, SubLN: bitnet.SubLNNone}
+	return bitnet.Quantization{Weights: c.Student.Weights, FP16Scales: c.Student.FP16Scales, SubLN: bitnet.SubLNNone}
 }
 
 // Stage1 makes the student: linears turned ternary, SubLN inserted with weights of 1, all other weights unchanged.
@@ -184,19 +186,22 @@ func (r *Run) Stage2(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	judge, err := eval.NewLanguageModel(r.choice.Backend, student.Config, student.Store, r.Config.EvalBatchSize)
+	judge := keptFor(student, func() (*eval.LanguageModel, error) {
+		return eval.NewLanguageModel(r.choice.Backend, student.Config, student.Store, r.Config.EvalBatchSize)
+	})
+	perplexity := func(ctx context.Context, windows *data.Corpus) (eval.Perplexity, error) {
+		j, err := judge()
+		if err != nil {
+			return eval.Perplexity{}, err
+		}
+		j.Progress = r.log.progress(Stage2Label + ": perplexity")
+		return j.Perplexity(ctx, windows)
+	}
+	before, err := perplexity(ctx, text.report)
 	if err != nil {
 		return err
 	}
-	perplexity := func() (eval.Perplexity, error) {
-		judge.Progress = r.log.progress(Stage2Label + ": perplexity")
-		return judge.Perplexity(ctx, text.report)
-	}
-	before, err := perplexity()
-	if err != nil {
-		return err
-	}
-	tr, err := r.corpusTrainer(student, text, judge)
+	tr, err := r.corpusTrainer(student, text, perplexity)
 	if err != nil {
 		return err
 	}
@@ -204,7 +209,7 @@ func (r *Run) Stage2(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	after, err := perplexity()
+	after, err := perplexity(ctx, text.report)
 	if err != nil {
 		return err
 	}
@@ -223,8 +228,8 @@ func (r *Run) corpus(ctx context.Context) (*corpusParts, error) {
 	return text, r.noteHub()
 }
 
-// corpusTrainer is a trainer on the corpus. judge scores its student where windows are set aside for that.
-func (r *Run) corpusTrainer(student *hf.Model, text *corpusParts, judge *eval.LanguageModel) (*trainer, error) {
+// corpusTrainer is a trainer on the corpus. The perplexity of its student is its score where windows are set aside for that.
+func (r *Run) corpusTrainer(student *hf.Model, text *corpusParts, perplexity func(context.Context, *data.Corpus) (eval.Perplexity, error)) (*trainer, error) {
 	t := r.Config.Stage2.inParts(backend.MicroBatches(r.choice.Backend))
 	source, err := text.source(t.BatchSize/t.MicroBatches, r.Config.Seed)
 	if err != nil {
@@ -234,7 +239,7 @@ func (r *Run) corpusTrainer(student *hf.Model, text *corpusParts, judge *eval.La
 	tr.inputs = text.inputs
 	if text.selection != nil {
 		tr.score = func(ctx context.Context) (float64, error) {
-			p, err := judge.Perplexity(ctx, text.selection)
+			p, err := perplexity(ctx, text.selection)
 			return -p.NLL, err
 		}
 	}
@@ -336,13 +341,32 @@ func (r *Run) taskTrainer(dir, label string, m *hf.Model, t Training, e *taskExa
 	tr := r.trainer(dir, label, m, t, source)
 	tr.objective.answers, tr.inputs = true, e.inputs
 	if e.selection != nil && t.EvalEvery > 0 {
-		judge, err := r.judge(m)
-		if err != nil {
-			return nil, err
+		judge := keptFor(m, func() (judge, error) { return r.judge(m) })
+		tr.score = func(ctx context.Context) (float64, error) {
+			j, err := judge()
+			if err != nil {
+				return 0, err
+			}
+			return j.score(ctx, e.selection)
 		}
-		tr.score = func(ctx context.Context) (float64, error) { return judge.score(ctx, e.selection) }
 	}
 	return tr, nil
+}
+
+// keptFor returns what build makes for a model, and builds it anew once a training has changed how the model computes.
+func keptFor[J any](m *hf.Model, build func() (J, error)) func() (J, error) {
+	var kept J
+	var of bitnet.Quantization // the zero value is of no model
+	return func() (J, error) {
+		if of == m.Config.Quantization {
+			return kept, nil
+		}
+		made, err := build()
+		if err == nil {
+			kept, of = made, m.Config.Quantization
+		}
+		return made, err
+	}
 }
 
 func (r *Run) trainer(dir, label string, m *hf.Model, t Training, source data.Source) *trainer {
@@ -359,12 +383,19 @@ func (r *Run) train(ctx context.Context, tr *trainer) (Summary, error) {
 	if err != nil {
 		return Summary{}, err
 	}
-	if state.Skipped > 0 {
-		r.log.printf("warning: %s: %d of %d updates were skipped, since loss or gradient was not finite; the model may be spoilt", tr.label, state.Skipped, state.Step)
+	if odd := state.Skipped - state.Spikes; odd > 0 {
+		r.log.printf("warning: %s: %d of %d updates were skipped, since loss or gradient was not finite; the model may be spoilt", tr.label, odd, state.Step)
+	}
+	if state.Spikes > 0 {
+		r.log.printf("%s: %d of %d updates were skipped as spikes of loss or gradient (skip_spikes=%g)", tr.label, state.Spikes, state.Step, tr.training.SkipSpikes)
+	}
+	var hints []string
+	if state.Watch != nil {
+		hints = state.Watch.Hints
 	}
 	return Summary{
 		Stage: tr.label, Training: &tr.training, Steps: state.Step, Tokens: state.Tokens, Seconds: state.Seconds,
-		TokensPerS: float64(state.Tokens) / math.Max(state.Seconds, 1e-9), Skipped: state.Skipped, StoppedEarly: state.Stopped, Best: state.Best, Backend: state.Backend,
+		TokensPerS: float64(state.Tokens) / math.Max(state.Seconds, 1e-9), Skipped: state.Skipped, Spikes: state.Spikes, Hints: hints, StoppedEarly: state.Stopped, Best: state.Best, Backend: state.Backend,
 	}, nil
 }
 

@@ -65,6 +65,14 @@ func newStepper(backend compute.Backend, store *model.Store, cfg decoder.Config,
 	return s, nil
 }
 
+// close frees what was compiled.
+func (s *stepper) close() {
+	s.gradient.Finalize()
+	s.update.Finalize()
+	s.norm.Finalize()
+	s.sum.Finalize()
+}
+
 // compile compiles the gradient for batches of other lengths side by side, where that takes seconds for each and would else be
 // done one after the other, when the first batch of a length comes.
 func (s *stepper) compile(batches []*data.Batch) error {

@@ -32,13 +32,13 @@ type ternaryCounter struct {
 	backend compute.Backend
 	store   *model.Store
 	linears []decoder.Tensor
-	weights bitnet.Weights
+	weights bitnet.Quantization
 	exec    *model.Exec
 	codes   []*tensors.Tensor // of the last count
 }
 
 func newTernaryCounter(backend compute.Backend, store *model.Store, cfg decoder.Config) *ternaryCounter {
-	c := &ternaryCounter{backend: backend, store: store, weights: cfg.Quantization.Weights}
+	c := &ternaryCounter{backend: backend, store: store, weights: cfg.Quantization}
 	for _, t := range cfg.Tensors() {
 		if t.Kind == decoder.Linear {
 			c.linears = append(c.linears, t)
@@ -55,7 +55,7 @@ func (c *ternaryCounter) countGraph(scope *model.Scope, before []*graph.Node) []
 	var codes, bins, scales, rows []*graph.Node
 	for i, t := range c.linears {
 		w := c.store.GetVariable(t.Path()).NodeValue(g)
-		now, scale := bitnet.QuantizeWeights(w, c.weights)
+		now, scale := c.weights.QuantizeWeights(w)
 		now = graph.ConvertDType(now, dtypes.Int8)
 		bin := graph.AddScalar(graph.MulScalar(graph.Div(w, scale), LatentBins/2/LatentRange), LatentBins/2)
 		bins = append(bins, graph.ConvertDType(graph.Floor(graph.ClipScalar(bin, 0, LatentBins-1)), dtypes.Int8))

@@ -17,7 +17,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 )
 
-// maxSkips is the number of updates skipped in a row that ends a training.
+// maxSkips is the number of updates skipped in a row, since loss or gradient was not finite, that ends a training.
 const maxSkips = 3
 
 // ErrInterrupted is returned, wrapped, when the context ends while a stage runs. A checkpoint is left behind.
@@ -52,8 +52,11 @@ type trainState struct {
 	Step      int       `json:"step"`              // optimizer steps done, skipped ones included
 	Tokens    int64     `json:"tokens"`            // real tokens seen
 	Seconds   float64   `json:"seconds"`           // spent in steps
-	Skipped   int       `json:"skipped"`           // updates skipped because of a non-finite loss or gradient
-	InARow    int       `json:"skipped_in_a_row"`  // of them, the last ones
+	Skipped   int       `json:"skipped"`           // updates skipped because of a non-finite loss or gradient, or a spike
+	Spikes    int       `json:"spikes"`            // of them, those with a spike
+	InARow    int       `json:"skipped_in_a_row"`  // of the others, the last ones
+	Window    spikes    `json:"window,omitzero"`   // what spikes are told by
+	Watch     *watch    `json:"watch,omitempty"`   // of ternary codes, where they are counted
 	Best      *bestMark `json:"best,omitempty"`    // of the evaluations on the selection split
 	Worse     int       `json:"worse"`             // evaluations since the best
 	Data      string    `json:"data"`              // fingerprint of the data and their order
@@ -82,35 +85,74 @@ func (t *trainer) run(ctx context.Context) (trainState, error) {
 	if err := t.resume(store); err != nil {
 		return t.state, err
 	}
-	if t.stepper, err = newStepper(t.backend, store, t.model.Config, t.objective, t.training); err != nil {
-		return t.state, err
-	}
-	if t.model.Config.Quantization.IsTernary() && t.config.TernaryEvery > 0 {
-		t.ternary = newTernaryCounter(t.backend, store, t.model.Config)
-	}
+	t.roundScales()
 	t.log.forget(t.label, t.state.Step)
 	t.log.begin(t.label, t.total, t.state)
 	defer t.log.end()
+	if err := t.build(store); err != nil {
+		return t.state, err
+	}
 	if t.evaluationDue() { // the context ended while the last step was being evaluated
 		if err := t.evaluate(ctx); err != nil {
 			return t.state, err
 		}
 	}
-	if !backend.Interprets(t.backend) {
-		first, err := t.ofEachLength()
-		if err != nil {
-			return t.state, err
-		}
-		if err := t.stepper.compile(first); err != nil {
-			return t.state, err
-		}
-	}
 	for t.state.Step < t.total && !t.state.Stopped {
+		if t.roundScales() {
+			t.stepper.close()
+			if err := t.build(store); err != nil {
+				return t.state, err
+			}
+		}
 		if err := t.step(ctx); err != nil {
 			return t.state, err
 		}
 	}
+	if t.training.FP16Scales > 0 {
+		t.model.Config.Quantization.FP16Scales = true // also where the training ended before its time
+	}
 	return t.state, t.keepBest(store)
+}
+
+// build makes what computes steps and counts codes, for the model as its config now says.
+func (t *trainer) build(store *model.Store) (err error) {
+	if t.stepper, err = newStepper(t.backend, store, t.model.Config, t.objective, t.training); err != nil {
+		return err
+	}
+	if t.model.Config.Quantization.IsTernary() && t.config.TernaryEvery > 0 {
+		counter := newTernaryCounter(t.backend, store, t.model.Config)
+		if t.ternary != nil {
+			counter.codes = t.ternary.codes
+		}
+		t.ternary = counter
+		if t.state.Watch == nil {
+			t.state.Watch = &watch{}
+		}
+	}
+	if backend.Interprets(t.backend) || t.state.Step >= t.total || t.state.Stopped {
+		return nil
+	}
+	first, err := t.ofEachLength()
+	if err != nil {
+		return err
+	}
+	return t.stepper.compile(first)
+}
+
+// roundScales has the scales rounded from now on when it is time, and reports whether that is so since this call. It changes the
+// function of the model a little, so that what was the best before counts no more.
+func (t *trainer) roundScales() bool {
+	q := &t.model.Config.Quantization
+	first := t.total - int(math.Ceil(t.training.FP16Scales*float64(t.total)))
+	if t.training.FP16Scales == 0 || t.state.Step < first || q.FP16Scales {
+		return false
+	}
+	q.FP16Scales = true
+	if t.state.Step == first {
+		t.log.printf("%s Step %d: from here on the scales of the weights are rounded to float16", t.label, first)
+		t.state.Best, t.state.Worse = nil, 0
+	}
+	return true
 }
 
 // workingStore is the model's store with the teacher's weights beside them.
@@ -144,6 +186,7 @@ func (t *trainer) step(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	most := t.state.Window.limit(t.training.SkipSpikes)
 	losses, norm, grads, err := t.stepper.gradients(ctx, batches)
 	defer release(grads)
 	if ctx.Err() != nil { // the update is not made: the saved state is that of the step before
@@ -153,7 +196,7 @@ func (t *trainer) step(ctx context.Context) error {
 		return err
 	}
 	rate := t.training.rate(t.state.Step, t.total)
-	if err := t.update(losses, norm, grads, rate); err != nil {
+	if err := t.update(losses, norm, grads, rate, most); err != nil {
 		return err
 	}
 	t.state.Step++
@@ -192,14 +235,26 @@ func (t *trainer) ofEachLength() ([]*data.Batch, error) {
 	return first, nil
 }
 
-// update applies the gradients, or skips them when loss or gradient is not finite.
-func (t *trainer) update(losses terms, norm float64, grads []*tensors.Tensor, rate float64) error {
-	finite := func(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
-	if finite(losses.Total) && finite(norm) {
+// update applies the gradients, or skips them when loss or gradient is beyond the limit or not finite.
+func (t *trainer) update(losses terms, norm float64, grads []*tensors.Tensor, rate float64, most limit) error {
+	if t.training.SkipSpikes > 0 {
+		t.state.Window.add(losses.Total, norm)
+	}
+	if most.allows(losses.Total, norm) {
 		t.state.InARow = 0
+		if t.state.Watch != nil {
+			t.state.Watch.step(norm)
+		}
 		return t.stepper.apply(grads, norm, rate)
 	}
 	t.state.Skipped++
+	if noLimit.allows(losses.Total, norm) {
+		t.state.Spikes++
+		t.state.InARow = 0
+		t.log.printf("%s Step %d: loss %.4g (limit %.4g), gradient norm %.4g (limit %.4g): a spike, update skipped (%d so far)",
+			t.label, t.state.Step+1, losses.Total, most.loss, norm, most.norm, t.state.Skipped)
+		return nil
+	}
 	t.state.InARow++
 	t.log.printf("%s Step %d: loss %g, gradient norm %g: update skipped (%d so far)", t.label, t.state.Step+1, losses.Total, norm, t.state.Skipped)
 	if t.state.InARow >= maxSkips {
@@ -220,7 +275,10 @@ func (t *trainer) afterStep(ctx context.Context, losses terms, norm, rate float6
 		if err != nil {
 			return err
 		}
-		t.log.ternary(t.label, step, counts)
+		sum, scale := t.log.ternary(t.label, step, counts)
+		for _, hint := range t.state.Watch.count(sum, scale, step, t.total, rate, t.training) {
+			t.log.hint(t.label, step, hint)
+		}
 	}
 	if t.evaluationDue() {
 		if err := t.evaluate(ctx); err != nil {

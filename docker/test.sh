@@ -19,7 +19,6 @@ step() { printf '\n== %s [%d:%02d]\n' "$*" $((SECONDS / 60)) $((SECONDS % 60)); 
 release=$(sed -n 's/^ARG BASE=debian:\([a-z]*\).*/\1/p' docker/Dockerfile)
 go_version=$(sed -n 's/^ARG GO=golang:\([0-9.]*\)-.*/\1/p' docker/Dockerfile)
 [ "$(go env GOVERSION)" = "go$go_version" ] || fail "the Dockerfile wants Go $go_version, and this machine has $(go env GOVERSION)"
-grep -qF "$(cat docker/xla-cpu.txt)" .ci/lib.sh || fail "docker/xla-cpu.txt and .ci/lib.sh name different plugins"
 
 # settings keeps podman to the scratch folder, and lets it start containers where limits cannot be raised.
 settings() {

@@ -170,6 +170,8 @@ func TestFreeze(t *testing.T) {
 		q := bitnet.Ternary(bitnet.SubLNOutput)
 		q.Weights = kind
 		all[string(kind)] = tiny(decoder.Qwen3, q)
+		q.FP16Scales = true
+		all[string(kind)+", float16"] = tiny(decoder.Qwen3, q)
 	}
 	for name, cfg := range all {
 		t.Run(name, func(t *testing.T) {

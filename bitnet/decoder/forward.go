@@ -231,7 +231,8 @@ func (f *forward) linears(x *Node, names ...string) []*Node {
 			}
 			shared = &a
 		}
-		ys[i] = bitnet.Linear{Out: f.linearDims(kind)[0], Weights: f.Quantization.Weights, Bias: f.hasBias(kind), Frozen: f.opts.Frozen, RoundGradients: f.opts.RoundGradients}.Apply(scope, *shared)
+		ys[i] = bitnet.Linear{Out: f.linearDims(kind)[0], Weights: f.Quantization.Weights, Bias: f.hasBias(kind),
+			FP16Scales: f.Quantization.FP16Scales, Frozen: f.opts.Frozen, RoundGradients: f.opts.RoundGradients}.Apply(scope, *shared)
 	}
 	return ys
 }

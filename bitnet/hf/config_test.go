@@ -75,6 +75,7 @@ func TestConfigFields(t *testing.T) {
 		`"partial_rotary_factor": 1, "quantization_config": null, "layer_types": null`:  func(c decoder.Config) bool { return true },
 		`"layer_types": ["full_attention", "full_attention"]`:                           func(c decoder.Config) bool { return true },
 		`"bitdistill": {"weights": "absmean", "subln": "output", "subln_eps": 1e-8}`:    func(c decoder.Config) bool { return c.Quantization == bitnet.Ternary(bitnet.SubLNOutput) },
+		`"bitdistill": {"weights": "absmean", "subln": "none", "fp16_scales": true}`:    func(c decoder.Config) bool { return c.Quantization.FP16Scales },
 		`"bitdistill": {"weights": "none", "subln": "none"}, "anything": {"else": [1]}`: func(c decoder.Config) bool { return c.Quantization == bitnet.Full() },
 	} {
 		c, err := parse(llama + ", " + fields)

@@ -146,9 +146,9 @@ func (x *examination) all(ctx context.Context) error {
 
 // ternary bins the weights of all linears. The scales come from the library's own quantizer.
 func (x *examination) ternary() error {
-	kind := x.model.Config.Quantization.Weights
+	quantization := x.model.Config.Quantization
 	exec, err := graph.NewExec(x.backend, func(w *graph.Node) *graph.Node {
-		_, scale := bitnet.QuantizeWeights(w, kind)
+		_, scale := quantization.QuantizeWeights(w)
 		return scale
 	})
 	if err != nil {

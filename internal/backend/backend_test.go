@@ -89,10 +89,7 @@ func TestOpenWithoutPlugins(t *testing.T) {
 		mention(t, err.Error(), noXLA)
 		return
 	}
-	mention(t, err.Error(), home)
-	if runtime.GOOS == "linux" && runtime.GOARCH == "amd64" {
-		mention(t, err.Error(), "pip install --no-deps "+cpuWheel, cpuPluginSHA)
-	}
+	mention(t, err.Error(), home, "bitdistill doctor --install xla")
 	_, err = m.open(XLACUDA)
 	if !errors.Is(err, ErrUnavailable) {
 		t.Fatalf("got %v", err)

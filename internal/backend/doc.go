@@ -6,7 +6,7 @@
 //	xla:cpu   XLA on the CPU, through a PJRT plugin (a shared library found on this machine)
 //	xla:cuda  XLA on NVIDIA GPUs, the same way
 //
-// "auto" takes the first of xla:cuda, xla:cpu and go that opens. Nothing here touches the network: a plugin is found
+// "auto" takes the first of xla:cuda, xla:cpu and go that opens. Nothing but Install touches the network: a plugin is found
 // or it is not, and then the error says where it was looked for and how to get one. XLA takes part in builds with cgo
 // and without the tag noxla, on the platforms that go-xla supports.
 //
@@ -19,12 +19,12 @@
 //	xla:/absolute/plugin.so[,option…]       only this plugin; its file name has to say cpu or cuda
 //
 // The Go options ops_parallel and parallelism=N are refused: see openGo. PJRT_PLUGIN_LIBRARY_PATH (folders separated
-// by ":") is searched first, then go-xla's usual folders, then Python packages: of VIRTUAL_ENV and CONDA_PREFIX, of the python3 on
+// by ":") is searched first, then go-xla's usual folders and that of Install, then Python packages: of VIRTUAL_ENV and CONDA_PREFIX, of the python3 on
 // PATH, of the user, of the virtual environments ~/.local/share/bitdistill/xla and cuda, and of the system.
 //
 // # What belongs here
 //
-// Finding plugins, opening and closing backends, the report of `bitdistill doctor`, and facts about the machine that
+// Finding and installing plugins, opening and closing backends, the report of `bitdistill doctor`, and facts about the machine that
 // others plan with (MemoryLimit, SIMD). Not here: graphs, models, training, flags of commands.
 //
 // # Limits

@@ -104,7 +104,7 @@ func (m machine) candidates(name string, w wish) (found []candidate, searched []
 	return found, searched
 }
 
-// usualFolders lists the folders that go-xla searches: the user's, the system's, the loader's.
+// usualFolders lists the folders that go-xla searches, the user's, the system's, the loader's, and that of Install.
 func (m machine) usualFolders() []string {
 	var folders []string
 	if home, err := os.UserHomeDir(); err == nil && filepath.IsAbs(home) {
@@ -114,6 +114,7 @@ func (m machine) usualFolders() []string {
 			support := filepath.Join(home, "Library", "Application Support")
 			folders = []string{filepath.Join(support, "go-xla"), filepath.Join(support, "GoMLX", "PJRT")}
 		}
+		folders = append(folders, pluginFolder(home, XLACPU))
 	}
 	folders = append(folders, m.folders...)
 	folders = append(folders, splitFolders(os.Getenv("DYLD_LIBRARY_PATH"))...)

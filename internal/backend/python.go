@@ -19,13 +19,13 @@ var wheelMembers = map[string][]string{
 	},
 }
 
-// Virtual environments for plugins alone, relative to the home folder: the steps that errors show make them.
+// Virtual environments for plugins alone, relative to the home folder: the steps by hand make them.
 const (
 	xlaEnv  = ".local/share/bitdistill/xla"
 	cudaEnv = ".local/share/bitdistill/cuda"
 )
 
-// sitePackages lists the folders in which pip puts packages: of the active environment, of the python3 on PATH, of
+// sitePackages lists the folders in which pip puts packages: that of Install, of the active environment, of the python3 on PATH, of
 // the user, of the environments made for plugins, and of the system. They are found by name; Python itself is run only if its layout is an unknown one.
 func (m machine) sitePackages() []string {
 	roots := []string{os.Getenv("VIRTUAL_ENV"), os.Getenv("CONDA_PREFIX")}
@@ -41,7 +41,10 @@ func (m machine) sitePackages() []string {
 	if home, err := os.UserHomeDir(); err == nil {
 		roots = append(roots, filepath.Join(home, ".local"), filepath.Join(home, xlaEnv), filepath.Join(home, cudaEnv))
 	}
-	var sites []string
+	sites := []string{}
+	if home, err := os.UserHomeDir(); err == nil && exists(pluginFolder(home, XLACUDA)) {
+		sites = append(sites, pluginFolder(home, XLACUDA))
+	}
 	for _, root := range append(roots, m.pythonRoots...) {
 		sites = append(sites, sitesUnder(root)...)
 	}

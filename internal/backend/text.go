@@ -70,7 +70,7 @@ func (s Status) write(b *strings.Builder) {
 	detail("plugin", s.Plugin)
 	sha := s.PluginSHA256
 	if s.PluginTried {
-		sha += " (" + cpuWheel + ", tried)"
+		sha += " (" + firstWheel(XLACPU) + ", tried)"
 	}
 	detail("sha256", sha)
 	if len(s.Devices) > 0 {

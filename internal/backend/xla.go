@@ -4,18 +4,23 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 
 	"github.com/gomlx/compute"
 )
 
-// noXLA is why a build knows no XLA at all.
-const noXLA = "this build has no XLA (CGO_ENABLED=0, -tags noxla or a platform without it)"
-
-// The plugin wheel that this project is tried with. Results of other versions differ in the 6th or 7th digit.
+// Why there is no XLA, or none on GPUs.
 const (
-	cpuWheel     = "lammps-jax-pjrt-cpu==0.11.2"
-	cpuPluginSHA = "ad1309ac822b1b24d51b7f9947c7c9fa9ef5d67f390584cbc3d1fa2428fed9c2" // of the library inside
+	noXLA = "this build has no XLA (CGO_ENABLED=0, -tags noxla or a platform without it)"
+	noGPU = "no NVIDIA GPU found (no /dev/nvidia* and no /dev/dxg)"
 )
+
+// cpuPluginSHA is the hash of the library in the wheel that this project is tried with (wheels/cpu.txt). Results of other versions
+// differ in the 6th or 7th digit.
+const cpuPluginSHA = "ad1309ac822b1b24d51b7f9947c7c9fa9ef5d67f390584cbc3d1fa2428fed9c2"
+
+// openMu serializes opening and installing: both change process-wide state for a moment (klog, the environment, aliases).
+var openMu sync.Mutex
 
 // openXLA opens the XLA backend called name with the first plugin that loads.
 func (m machine) openXLA(name string, w wish) (*Choice, error) {
@@ -26,7 +31,7 @@ func (m machine) openXLA(name string, w wish) (*Choice, error) {
 		return nil, missing
 	}
 	if name == XLACUDA && w.path == "" && !m.hasGPU() {
-		missing.reason = "no NVIDIA GPU found (no /dev/nvidia* and no /dev/dxg)"
+		missing.reason = noGPU
 		missing.steps = nil
 		return nil, missing
 	}
@@ -117,35 +122,40 @@ func oneLine(err error) string {
 	return strings.Join(strings.Fields(err.Error()), " ")
 }
 
-// steps lists the commands that make the XLA backend called name available on this platform.
+// steps is the command that makes the XLA backend called name available.
 func (m machine) steps(name string) []string {
+	if name == XLACPU {
+		name = "xla"
+	}
+	return []string{"bitdistill doctor --install " + name}
+}
+
+// manual lists the commands for where that command does not get through.
+func (m machine) manual(name string) []string {
+	if !onLinuxAMD64() {
+		return []string{"put a PJRT CPU plugin for " + runtime.GOOS + "/" + runtime.GOARCH + ", called " +
+			"pjrt_c_api_cpu_plugin" + libraryExt + ", into a folder named by " + pluginPathEnv}
+	}
 	if name == XLACUDA {
 		return []string{
 			"python3 -m venv ~/" + cudaEnv,
 			"~/" + cudaEnv + `/bin/pip install "jax[cuda13]"   (brings jax-cuda13-pjrt and NVIDIA's libraries)`,
 		}
 	}
-	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
-		return []string{"put a PJRT CPU plugin for " + runtime.GOOS + "/" + runtime.GOARCH + ", called " +
-			"pjrt_c_api_cpu_plugin" + libraryExt + ", into a folder named by " + pluginPathEnv}
-	}
 	return []string{
 		"python3 -m venv ~/" + xlaEnv,
-		"~/" + xlaEnv + "/bin/pip install --no-deps " + cpuWheel,
+		"~/" + xlaEnv + "/bin/pip install --no-deps " + firstWheel(XLACPU),
 		"check that sha256sum ~/" + xlaEnv + "/lib/python3*/site-packages/" + wheelMembers[XLACPU][0],
 		"prints " + cpuPluginSHA,
 	}
 }
 
-// hint is the shortest form of steps for the backend that suits this machine.
+// hint is the step for the backend that suits this machine.
 func (m machine) hint() string {
-	switch {
-	case m.hasGPU():
-		return `pip install "jax[cuda13]" in a virtual environment (see "bitdistill doctor")`
-	case runtime.GOOS == "linux" && runtime.GOARCH == "amd64":
-		return "pip install --no-deps " + cpuWheel + ` in a virtual environment (see "bitdistill doctor")`
+	if m.hasGPU() {
+		return m.steps(XLACUDA)[0]
 	}
-	return `install a PJRT CPU plugin (see "bitdistill doctor")`
+	return m.steps(XLACPU)[0]
 }
 
 // trapped tells whether go-xla would take the plugin at path for something else: it looks for "cpu", "cuda" and

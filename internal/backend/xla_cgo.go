@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/go-xla/compute/xla"
@@ -15,9 +14,6 @@ import (
 )
 
 const xlaBuilt = true
-
-// openMu serializes opening: it changes process-wide state for a moment (klog, XLA_FLAGS, aliases).
-var openMu sync.Mutex
 
 // newXLA hands the plugin at path to go-xla. The plugin's own logging is already low: go-xla sets
 // TF_CPP_MIN_LOG_LEVEL when the program starts, unless the user has set it.
