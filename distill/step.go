@@ -18,7 +18,6 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
-	"github.com/gomlx/gomlx/ml/train/optimizer"
 )
 
 // teacherScope is where the teacher's weights stand in the student's store while it trains. They are not trained.
@@ -40,7 +39,7 @@ type stepper struct {
 	gradient   *model.Exec // micro-batch to losses and gradients
 	sum        *graph.Exec // two lists of gradients to one
 	norm       *graph.Exec // gradients to their global norm
-	update     *model.Exec // gradients, learning rate and clipping factor to new weights and moments
+	updates    []*update
 	concurrent int
 	building   sync.Mutex // building a graph writes to the variables, and two lengths may come up at once
 }
@@ -52,7 +51,7 @@ func newStepper(backend compute.Backend, store *model.Store, cfg decoder.Config,
 	if s.gradient, err = model.NewExec(backend, store, s.gradientGraph); err != nil {
 		return nil, err
 	}
-	if s.update, err = model.NewExec(backend, store, s.updateGraph); err != nil {
+	if s.updates, err = newUpdates(backend, store, s.trainable, t); err != nil {
 		return nil, err
 	}
 	if s.norm, err = graph.NewExec(backend, globalNorm); err != nil {
@@ -68,7 +67,9 @@ func newStepper(backend compute.Backend, store *model.Store, cfg decoder.Config,
 // close frees what was compiled.
 func (s *stepper) close() {
 	s.gradient.Finalize()
-	s.update.Finalize()
+	for _, u := range s.updates {
+		u.exec.Finalize()
+	}
 	s.norm.Finalize()
 	s.sum.Finalize()
 }
@@ -102,49 +103,6 @@ func (s *stepper) gradientGraph(scope *model.Scope, in []*graph.Node) []*graph.N
 		weights[i] = s.store.GetVariable(t.Path()).NodeValue(total.Graph())
 	}
 	return append([]*graph.Node{total, ce, ld, ad}, graph.Gradient(total, weights...)...)
-}
-
-// updateGraph takes learning rate, clipping factor and gradients, and steps AdamW. GoMLX's Adam does the moments; its own weight
-// decay knows no exceptions, so decay is applied here: w' = w - lr*adam - lr*decay*w, as torch.optim.AdamW does.
-func (s *stepper) updateGraph(scope *model.Scope, in []*graph.Node) []*graph.Node {
-	rate, clip, grads := in[0], in[1], in[2:]
-	g := rate.Graph()
-	byPath := map[string]*graph.Node{}
-	before := map[string]*graph.Node{}
-	for i, t := range s.trainable {
-		byPath[t.Path()] = graph.Mul(grads[i], clip)
-		before[t.Path()] = s.store.GetVariable(t.Path()).NodeValue(g)
-	}
-	var ordered []*graph.Node // in the order in which the optimizer walks the variables
-	for v := range scope.IterVariables() {
-		if grad, ok := byPath[v.Path()]; ok {
-			ordered = append(ordered, grad)
-		}
-	}
-	optimizer.LearningRateVar(scope, dtypes.Float32, s.training.LearningRate).SetNodeValue(rate)
-	adam := optimizer.Adam().LearningRate(s.training.LearningRate).Betas(s.training.Beta1, s.training.Beta2).Epsilon(s.training.Epsilon).Done()
-	adam.(interface {
-		UpdateGraphWithGradients(*model.Scope, []*graph.Node, dtypes.DType)
-	}).UpdateGraphWithGradients(scope, ordered, dtypes.Float32)
-	for _, t := range s.trainable {
-		if s.training.WeightDecay > 0 && s.training.decays(t.Kind) {
-			v := s.store.GetVariable(t.Path())
-			decay := graph.Mul(before[t.Path()], graph.MulScalar(rate, s.training.WeightDecay))
-			v.SetNodeValue(graph.Sub(v.NodeValue(g), decay))
-		}
-	}
-	return nil
-}
-
-// decays reports whether weight decay acts on tensors of the kind.
-func (t Training) decays(k decoder.Kind) bool {
-	switch k {
-	case decoder.Linear:
-		return true
-	case decoder.Embedding, decoder.Head:
-		return t.DecayEmbeddings
-	}
-	return false
 }
 
 // globalNorm is the Euclidean norm of all gradients together, a scalar.
@@ -225,48 +183,15 @@ func release(list []*tensors.Tensor) {
 	}
 }
 
-// apply updates weights and moments with gradients clipped to Training.ClipNorm.
+// apply updates weights and moments with gradients clipped to Training.ClipNorm. It releases the gradients.
 func (s *stepper) apply(grads []*tensors.Tensor, norm, rate float64) error {
 	clip := math.Min(1, s.training.ClipNorm/(norm+1e-6)) // as torch.nn.utils.clip_grad_norm_
-	replaced, err := s.buffers()
-	if err != nil {
-		return err
-	}
-	if _, err := s.update.Exec(append([]any{float32(rate), float32(clip)}, anys(grads)...)...); err != nil {
-		return graphError(err)
-	}
-	for _, b := range replaced {
-		if err := b.Finalize(); err != nil {
+	for _, u := range s.updates {
+		if err := u.apply(grads[u.first:u.first+len(u.tensors)], rate, clip); err != nil {
 			return graphError(err)
 		}
 	}
 	return nil
-}
-
-// buffers hold the weights and moments that an update replaces. XLA leaves a buffer that is donated to the garbage collector, which
-// knows nothing of its size; the pure-Go backend writes the new values into it.
-func (s *stepper) buffers() ([]compute.Buffer, error) {
-	if engines.Interprets(s.backend) {
-		return nil, nil
-	}
-	var list []compute.Buffer
-	for v := range s.store.IterVariables() {
-		if v.Trainable || !strings.HasPrefix(v.Path(), "/"+teacherScope+"/") {
-			if !v.HasValue() {
-				continue // made by the first update
-			}
-			value, err := v.Value()
-			if err != nil {
-				return nil, err
-			}
-			b, err := value.Buffer(s.backend, 0)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, b)
-		}
-	}
-	return list, nil
 }
 
 // counts are the denominators of CE, LD and AD over the whole batch: answer tokens, positions whose logits are

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -97,6 +98,7 @@ func (t *trainer) run(ctx context.Context) (trainState, error) {
 			return t.state, err
 		}
 	}
+	debug.FreeOSMemory() // what loading and compiling left
 	for t.state.Step < t.total && !t.state.Stopped {
 		if t.roundScales() {
 			t.stepper.close()

@@ -26,6 +26,8 @@ type runFlags struct {
 	task, train, dev, backend string
 	corpus, set               []string
 	seed                      uint64
+	remat                     bool
+	precision                 string
 
 	given func(flag string) bool // on the command line
 }
@@ -48,6 +50,8 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	flags.BoolVar(&f.resume, "resume", false, "go on with the run in --out, with its settings")
 	flags.Uint64Var(&f.seed, "seed", 0, "decides the order of the data and the splits")
 	flags.StringVar(&f.backend, "backend", "auto", "auto, go, xla:cpu or xla:cuda")
+	flags.BoolVar(&f.remat, "remat", false, "less memory for more time: trainings compute each block anew for its gradient")
+	flags.StringVar(&f.precision, "precision", "f32", "of gradients: f32, or bf16, which allows trainings to round their products where that is faster")
 	flags.IntVar(&f.examples, "show", 0, "first show `N` training examples as tokens, and which of them the loss counts; with --json on stderr")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "show settings, sizes and memory as JSON, and make nothing")
 }
@@ -270,6 +274,14 @@ func (f *runFlags) named() map[string]func(*distill.Config) {
 		"fallback-corpus": func(c *distill.Config) { c.Corpus.Fallback = f.fallback },
 		"seed":            func(c *distill.Config) { c.Seed = f.seed },
 		"backend":         func(c *distill.Config) { c.Backend = f.backend },
+		"remat":           func(c *distill.Config) { inTrainings(c, func(t *distill.Training) { t.Remat = f.remat }) },
+		"precision":       func(c *distill.Config) { inTrainings(c, func(t *distill.Training) { t.Precision = f.precision }) },
+	}
+}
+
+func inTrainings(c *distill.Config, apply func(*distill.Training)) {
+	for _, t := range []*distill.Training{&c.FineTune, &c.BitNetSFT, &c.Stage2, &c.Stage3} {
+		apply(t)
 	}
 }
 

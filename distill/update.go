@@ -1,0 +1,142 @@
+package distill
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	engines "github.com/bitdistill/bitdistill/internal/backend"
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+	"github.com/gomlx/gomlx/ml/train/optimizer"
+)
+
+// updateBytes is the most that the weights of one update take, unless one tensor is larger. XLA writes new weights and moments beside
+// the old ones, so all in one would take their memory twice.
+const updateBytes = 128 << 20
+
+// update is AdamW of some of the tensors, with a step counter of its own.
+type update struct {
+	backend  compute.Backend
+	store    *model.Store
+	training Training
+	scope    string           // of moments and counter
+	first    int              // of its tensors among all that are trained
+	tensors  []decoder.Tensor // those that follow each other
+	exec     *model.Exec      // learning rate, clipping factor and gradients to new weights and moments
+}
+
+// newUpdates divides the tensors among updates.
+func newUpdates(backend compute.Backend, store *model.Store, trainable []decoder.Tensor, t Training) ([]*update, error) {
+	var all []*update
+	bytes := 0
+	for i, tensor := range trainable {
+		if len(all) == 0 || bytes+float*tensor.Size() > updateBytes {
+			u := &update{backend: backend, store: store, training: t, scope: optimizer.AdamDefaultScope, first: i}
+			if len(all) > 0 {
+				u.scope += fmt.Sprintf("-%d", len(all))
+			}
+			var err error
+			if u.exec, err = model.NewExec(backend, store, u.graph); err != nil {
+				return nil, err
+			}
+			all, bytes = append(all, u), 0
+		}
+		last := all[len(all)-1]
+		last.tensors = append(last.tensors, tensor)
+		bytes += float * tensor.Size()
+	}
+	return all, nil
+}
+
+// graph takes learning rate, clipping factor and gradients, and steps AdamW. GoMLX's Adam does the moments; its own weight
+// decay knows no exceptions, so decay is applied here: w' = w - lr*adam - lr*decay*w, as torch.optim.AdamW does.
+func (u *update) graph(scope *model.Scope, in []*graph.Node) []*graph.Node {
+	rate, clip, grads := in[0], in[1], in[2:]
+	g := rate.Graph()
+	byPath := map[string]*graph.Node{}
+	before := map[string]*graph.Node{}
+	for i, t := range u.tensors {
+		byPath[t.Path()] = graph.Mul(grads[i], clip)
+		before[t.Path()] = u.store.GetVariable(t.Path()).NodeValue(g)
+	}
+	var ordered []*graph.Node // in the order in which the optimizer walks the variables
+	for v := range scope.IterVariables() {
+		if grad, ok := byPath[v.Path()]; ok {
+			ordered = append(ordered, grad)
+		}
+	}
+	optimizer.LearningRateVar(scope, dtypes.Float32, u.training.LearningRate).SetNodeValue(rate)
+	adam := optimizer.Adam().Scope(u.scope).LearningRate(u.training.LearningRate).Betas(u.training.Beta1, u.training.Beta2).Epsilon(u.training.Epsilon).Done()
+	adam.(interface {
+		UpdateGraphWithGradients(*model.Scope, []*graph.Node, dtypes.DType)
+	}).UpdateGraphWithGradients(scope, ordered, dtypes.Float32)
+	for _, t := range u.tensors {
+		if u.training.WeightDecay > 0 && u.training.decays(t.Kind) {
+			v := u.store.GetVariable(t.Path())
+			decay := graph.Mul(before[t.Path()], graph.MulScalar(rate, u.training.WeightDecay))
+			v.SetNodeValue(graph.Sub(v.NodeValue(g), decay))
+		}
+	}
+	return nil
+}
+
+// decays reports whether weight decay acts on tensors of the kind.
+func (t Training) decays(k decoder.Kind) bool {
+	switch k {
+	case decoder.Linear:
+		return true
+	case decoder.Embedding, decoder.Head:
+		return t.DecayEmbeddings
+	}
+	return false
+}
+
+// apply makes the update with the gradients of its tensors, and gives their memory and that of the old weights and moments back.
+func (u *update) apply(grads []*tensors.Tensor, rate, clip float64) error {
+	replaced, err := u.replaced()
+	if err != nil {
+		return err
+	}
+	if _, err := u.exec.Exec(append([]any{float32(rate), float32(clip)}, anys(grads)...)...); err != nil {
+		return err
+	}
+	release(grads)
+	for _, b := range replaced {
+		if err := b.Finalize(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replaced are the buffers of weights and moments that will be replaced. XLA leaves a buffer that is donated to the garbage collector,
+// which knows nothing of its size; the pure-Go backend writes the new values into it.
+func (u *update) replaced() ([]compute.Buffer, error) {
+	if engines.Interprets(u.backend) {
+		return nil, nil
+	}
+	own := map[string]bool{}
+	for _, t := range u.tensors {
+		own[t.Path()] = true
+	}
+	var list []compute.Buffer
+	for v := range u.store.IterVariables() {
+		if !own[v.Path()] && !strings.HasPrefix(v.Path(), "/"+u.scope+"/") || !v.HasValue() { // without one: made by the first update
+			continue
+		}
+		value, err := v.Value()
+		if err != nil {
+			return nil, err
+		}
+		b, err := value.Buffer(u.backend, 0)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, b)
+	}
+	return list, nil
+}
