@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/bitdistill/bitdistill/internal/half"
 	"github.com/bitdistill/bitdistill/internal/tensorfile"
 )
 
@@ -183,9 +184,9 @@ func float32At(d DType, b []byte) float32 {
 	case F32:
 		return math.Float32frombits(binary.LittleEndian.Uint32(b))
 	case F16:
-		return halfToFloat32(binary.LittleEndian.Uint16(b))
+		return half.ToFloat32(binary.LittleEndian.Uint16(b))
 	case BF16:
-		return bfloatToFloat32(binary.LittleEndian.Uint16(b))
+		return half.BFloatToFloat32(binary.LittleEndian.Uint16(b))
 	default: // F64
 		return float32(math.Float64frombits(binary.LittleEndian.Uint64(b)))
 	}

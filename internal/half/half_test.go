@@ -1,4 +1,4 @@
-package safetensors
+package half
 
 import (
 	"math"
@@ -28,13 +28,13 @@ func naive(code uint16, exponentBits int) float64 {
 }
 
 var narrow = []struct {
-	dtype        DType
+	name         string
 	exponentBits int
 	widen        func(uint16) float32
 	round        func(float32) uint16
 }{
-	{F16, 5, halfToFloat32, halfFromFloat32},
-	{BF16, 8, bfloatToFloat32, bfloatFromFloat32},
+	{"half", 5, ToFloat32, FromFloat32},
+	{"bfloat16", 8, BFloatToFloat32, BFloatFromFloat32},
 }
 
 func TestWidenAllCodes(t *testing.T) {
@@ -43,18 +43,18 @@ func TestWidenAllCodes(t *testing.T) {
 			got, want := n.widen(uint16(code)), naive(uint16(code), n.exponentBits)
 			if math.IsNaN(want) {
 				if got == got {
-					t.Fatalf("%s %#04x: %g, want NaN", n.dtype, code, got)
+					t.Fatalf("%s %#04x: %g, want NaN", n.name, code, got)
 				}
 				if back := n.widen(n.round(got)); back == back {
-					t.Fatalf("%s %#04x: NaN became %g", n.dtype, code, back)
+					t.Fatalf("%s %#04x: NaN became %g", n.name, code, back)
 				}
 				continue
 			}
 			if float64(got) != want || math.Signbit(float64(got)) != math.Signbit(want) {
-				t.Fatalf("%s %#04x: %g, want %g", n.dtype, code, got, want)
+				t.Fatalf("%s %#04x: %g, want %g", n.name, code, got, want)
 			}
 			if back := n.round(got); back != uint16(code) {
-				t.Fatalf("%s %#04x: comes back as %#04x", n.dtype, code, back)
+				t.Fatalf("%s %#04x: comes back as %#04x", n.name, code, back)
 			}
 		}
 	}
@@ -82,10 +82,10 @@ func TestRounding(t *testing.T) {
 				{math.Nextafter32(middle, float32(math.Inf(1))), high},
 			} {
 				if got := n.round(c.x); got != c.want {
-					t.Fatalf("%s: %g became %#04x, want %#04x", n.dtype, c.x, got, c.want)
+					t.Fatalf("%s: %g became %#04x, want %#04x", n.name, c.x, got, c.want)
 				}
 				if got := n.round(-c.x); got != c.want|0x8000 {
-					t.Fatalf("%s: %g became %#04x, want %#04x", n.dtype, -c.x, got, c.want|0x8000)
+					t.Fatalf("%s: %g became %#04x, want %#04x", n.name, -c.x, got, c.want|0x8000)
 				}
 			}
 		}
