@@ -13,10 +13,6 @@ import (
 // Node is a value of the graph under construction.
 type Node = graph.Node
 
-// ScaleFloor is the smallest scale of weights and of activations (reference code of BitNet Distillation): an all-zero matrix
-// or token then quantizes to zeros instead of NaN.
-const ScaleFloor = 1e-5
-
 // activationLevels is the largest int8 code: activations are scaled so that their largest magnitude becomes 127.
 const activationLevels = 127
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/distill/loss"
@@ -30,8 +31,8 @@ type objective struct {
 	// answers means that only the tokens of the answer count, and only their logits are computed; else every next
 	// token counts, as in stage 2.
 	answers bool
-	teacher *decoder.Config // nil without distillation
-	loss    Loss            // weights and normalisations of distillation; Relations and Layer resolved
+	teacher *arch.Config // nil without distillation
+	loss    Loss         // weights and normalisations of distillation; Relations and Layer resolved
 }
 
 // terms are the parts of a loss, each averaged over the whole batch. LD and AD are 0 without distillation.
@@ -55,10 +56,10 @@ func (t *terms) add(o terms) {
 type stepper struct {
 	backend    compute.Backend
 	store      *model.Store
-	config     decoder.Config
+	config     arch.Config
 	objective  objective
 	training   Training
-	trainable  []decoder.Tensor
+	trainable  []arch.Tensor
 	gradient   *model.Exec // micro-batch to losses and gradients
 	sum        *graph.Exec // two lists of gradients to one
 	norm       *graph.Exec // gradients to their global norm
@@ -67,7 +68,7 @@ type stepper struct {
 	building   sync.Mutex // building a graph writes to the variables, and two lengths may come up at once
 }
 
-func newStepper(backend compute.Backend, store *model.Store, cfg decoder.Config, o objective, t Training) (*stepper, error) {
+func newStepper(backend compute.Backend, store *model.Store, cfg arch.Config, o objective, t Training) (*stepper, error) {
 	s := &stepper{backend: backend, store: store, config: cfg, objective: o, training: t, trainable: cfg.Tensors(),
 		concurrent: min(t.MicroBatches, engines.Concurrency(backend))}
 	var err error
@@ -104,7 +105,7 @@ func (s *stepper) compile(batches []*data.Batch) error {
 }
 
 // gradientGraph takes ids, mask, positions, targets and counts (see inputs) and returns the four losses and the
-// gradient of every trainable tensor, in the order of decoder.Config.Tensors.
+// gradient of every trainable tensor, in the order of arch.Config.Tensors.
 func (s *stepper) gradientGraph(scope *model.Scope, in []*graph.Node) []*graph.Node {
 	s.building.Lock()
 	defer s.building.Unlock()
@@ -186,11 +187,11 @@ func (s *stepper) updateGraph(scope *model.Scope, in []*graph.Node) []*graph.Nod
 }
 
 // decays reports whether weight decay acts on tensors of the kind.
-func (t Training) decays(k decoder.Kind) bool {
+func (t Training) decays(k arch.Kind) bool {
 	switch k {
-	case decoder.Linear:
+	case arch.Linear:
 		return true
-	case decoder.Embedding, decoder.Head:
+	case arch.Embedding, arch.Head:
 		return t.DecayEmbeddings
 	}
 	return false

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/hf/chat"
 	"github.com/bitdistill/bitdistill/internal/golden"
 )
@@ -17,7 +17,7 @@ import (
 // texts makes a model of its files of text alone.
 func texts(t *testing.T, files map[string]string) *Model {
 	t.Helper()
-	m := &Model{Config: decoder.Config{VocabSize: 1 << 20}, config: []byte(`{}`), files: map[string][]byte{}, path: "folder"}
+	m := &Model{Config: arch.Config{VocabSize: 1 << 20}, config: []byte(`{}`), files: map[string][]byte{}, path: "folder"}
 	for name, text := range files {
 		m.files[name] = []byte(text)
 	}

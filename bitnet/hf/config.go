@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/bitdistill/bitdistill/bitnet"
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 )
 
 // maxLayers bounds num_hidden_layers, since a table of tensors is made of it before a weight file is seen.
@@ -27,10 +27,10 @@ const maxLayers = 10_000
 // model types does not read it either; [UnknownKeys] lists them for a warning.
 //
 // The key "bitdistill" of our students holds a bitnet.Quantization; without it the model is bitnet.Full.
-func ParseConfig(path string, data []byte) (decoder.Config, error) {
+func ParseConfig(path string, data []byte) (arch.Config, error) {
 	raw, err := parseObject(path, data)
 	if err != nil {
-		return decoder.Config{}, err
+		return arch.Config{}, err
 	}
 	f := &fields{raw: raw, faulty: map[string]bool{}}
 	c := f.config()
@@ -41,7 +41,7 @@ func ParseConfig(path string, data []byte) (decoder.Config, error) {
 		}
 	}
 	if len(f.faults) > 0 {
-		return decoder.Config{}, &FileError{Path: path, Faults: f.faults}
+		return arch.Config{}, &FileError{Path: path, Faults: f.faults}
 	}
 	return c, nil
 }
@@ -139,9 +139,9 @@ func brief(raw json.RawMessage) string {
 }
 
 // config reads all keys.
-func (f *fields) config() decoder.Config {
-	c := decoder.Config{
-		Family:           decoder.Family(value(f, "model_type", "a string", "")),
+func (f *fields) config() arch.Config {
+	c := arch.Config{
+		Family:           arch.Family(value(f, "model_type", "a string", "")),
 		VocabSize:        f.size("vocab_size"),
 		HiddenSize:       f.size("hidden_size"),
 		IntermediateSize: f.size("intermediate_size"),
@@ -153,7 +153,7 @@ func (f *fields) config() decoder.Config {
 	}
 	own, ok := familyKeys[c.Family]
 	if !ok { // which is the fault: no others because of that
-		own = familyKeys[decoder.Llama]
+		own = familyKeys[arch.Llama]
 	}
 	c.KVHeads, c.HeadDim, c.MaxPositions = c.Heads, own.headDim, own.maxPositions
 	if _, ok := f.raw["num_key_value_heads"]; !ok && own.kvHeads > 0 { // null, other than absence, means all heads

@@ -6,11 +6,11 @@ import (
 	"reflect"
 	"slices"
 
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 )
 
 // familyKeys are the defaults of transformers that differ by family, and the keys that are refused elsewhere.
-var familyKeys = map[decoder.Family]struct {
+var familyKeys = map[arch.Family]struct {
 	kvHeads      int // 0: as many as heads
 	headDim      int // 0: hidden_size over heads
 	maxPositions int
@@ -18,10 +18,10 @@ var familyKeys = map[decoder.Family]struct {
 	theta        float64
 	honours      []string
 }{
-	decoder.Llama: {maxPositions: 2048, theta: 10_000},
-	decoder.Qwen2: {kvHeads: 32, maxPositions: 32_768, theta: 10_000, honours: []string{"sliding_window"}},
-	decoder.Qwen3: {kvHeads: 32, headDim: 128, maxPositions: 32_768, theta: 10_000, honours: []string{"sliding_window"}},
-	decoder.Gemma3: {kvHeads: 4, headDim: 256, maxPositions: 131_072, tied: true, theta: 1_000_000, honours: []string{
+	arch.Llama: {maxPositions: 2048, theta: 10_000},
+	arch.Qwen2: {kvHeads: 32, maxPositions: 32_768, theta: 10_000, honours: []string{"sliding_window"}},
+	arch.Qwen3: {kvHeads: 32, headDim: 128, maxPositions: 32_768, theta: 10_000, honours: []string{"sliding_window"}},
+	arch.Gemma3: {kvHeads: 4, headDim: 256, maxPositions: 131_072, tied: true, theta: 1_000_000, honours: []string{
 		"sliding_window", "sliding_window_pattern", "rope_local_base_freq", "query_pre_attn_scalar", "hidden_activation"}},
 }
 
@@ -47,17 +47,17 @@ func (f *fields) plainKeys(honoured []string) {
 
 // rope reads the rotary embedding in either form: rope_theta and rope_scaling, or rope_parameters, which Gemma3 has by the
 // kind of layer.
-func (f *fields) rope(c *decoder.Config) {
+func (f *fields) rope(c *arch.Config) {
 	full := rotary{theta: value(f, "rope_theta", "a number", familyKeys[c.Family].theta)}
 	_, full.stated = f.get("rope_theta")
 	var local rotary
-	if c.Family == decoder.Gemma3 {
+	if c.Family == arch.Gemma3 {
 		local.theta = value(f, "rope_local_base_freq", "a number", 10_000.0)
 		_, local.stated = f.get("rope_local_base_freq")
 	}
 	for _, name := range []string{"rope_parameters", "rope_scaling"} {
 		params := f.object(name)
-		if _, byLayer := params.get(fullAttention); byLayer && c.Family == decoder.Gemma3 {
+		if _, byLayer := params.get(fullAttention); byLayer && c.Family == arch.Gemma3 {
 			params.ropeOf(fullAttention, &full)
 			params.ropeOf(slidingAttention, &local)
 		} else {
@@ -65,7 +65,7 @@ func (f *fields) rope(c *decoder.Config) {
 		}
 		f.adopt(name, params)
 	}
-	if local.scaling.Type != decoder.RopeDefault {
+	if local.scaling.Type != arch.RopeDefault {
 		f.fault("rope_parameters", "%s: rope_type %q is not supported; supported is default", slidingAttention, local.scaling.Type)
 	}
 	c.RopeTheta, c.RopeScaling, c.LocalRopeTheta = full.theta, full.scaling, local.theta
@@ -87,7 +87,7 @@ func (f *fields) adopt(name string, inner *fields) {
 type rotary struct {
 	theta   float64
 	stated  bool // the base stands somewhere already
-	scaling decoder.RopeScaling
+	scaling arch.RopeScaling
 }
 
 // ropeOf reads the parameters of a kind of layer.
@@ -117,14 +117,14 @@ func (f *fields) parameters(into *rotary) {
 		known = append(known, name)
 		return value(f, name, "a number", 0.0)
 	}
-	var scaling decoder.RopeScaling
-	switch decoder.RopeType(kind) {
+	var scaling arch.RopeScaling
+	switch arch.RopeType(kind) {
 	case "default":
-	case decoder.RopeLinear:
-		scaling = decoder.RopeScaling{Type: decoder.RopeLinear, Factor: number("factor")}
-	case decoder.RopeLlama3:
-		scaling = decoder.RopeScaling{
-			Type: decoder.RopeLlama3, Factor: number("factor"), LowFreqFactor: number("low_freq_factor"),
+	case arch.RopeLinear:
+		scaling = arch.RopeScaling{Type: arch.RopeLinear, Factor: number("factor")}
+	case arch.RopeLlama3:
+		scaling = arch.RopeScaling{
+			Type: arch.RopeLlama3, Factor: number("factor"), LowFreqFactor: number("low_freq_factor"),
 			HighFreqFactor: number("high_freq_factor"), OriginalPositions: f.integer("original_max_position_embeddings", 0),
 		}
 		known = append(known, "original_max_position_embeddings")
@@ -132,7 +132,7 @@ func (f *fields) parameters(into *rotary) {
 		f.fault("rope_type", "%q is not supported; supported are default, linear, llama3", kind)
 		return
 	}
-	if into.scaling.Type != decoder.RopeDefault && into.scaling != scaling {
+	if into.scaling.Type != arch.RopeDefault && into.scaling != scaling {
 		f.fault("rope_type", "%s with these factors contradicts rope_parameters beside it", kind)
 	}
 	into.scaling = scaling
@@ -145,12 +145,12 @@ func (f *fields) parameters(into *rotary) {
 
 // layerTypes reads which layers have a window. Only Gemma3's may: Qwen2 and Qwen3 name one in sliding_window that
 // use_sliding_window switches on, which is refused.
-func (f *fields) layerTypes(c *decoder.Config) {
+func (f *fields) layerTypes(c *arch.Config) {
 	if raw, ok := f.get("sliding_window"); ok && !slices.Contains(familyKeys[c.Family].honours, "sliding_window") {
 		f.fault("sliding_window", "%s is not supported; supported is null", brief(raw))
 	}
 	kinds := value[[]string](f, "layer_types", "a list of strings", nil)
-	if c.Family == decoder.Gemma3 {
+	if c.Family == arch.Gemma3 {
 		f.gemma3(c, kinds)
 		return
 	}
@@ -172,7 +172,7 @@ const (
 
 // gemma3 reads what only that family has. Files without layer_types state, or leave to the default of 6, that each n-th layer
 // looks at everything.
-func (f *fields) gemma3(c *decoder.Config, kinds []string) {
+func (f *fields) gemma3(c *arch.Config, kinds []string) {
 	c.SlidingWindow = f.integer("sliding_window", 4096)
 	c.QueryScalar = value(f, "query_pre_attn_scalar", "a number", 256.0)
 	if activation := value(f, "hidden_activation", "a string", geluTanh); activation != geluTanh {

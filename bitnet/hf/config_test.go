@@ -12,35 +12,35 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/bitnet"
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/internal/golden"
 )
 
 // required are the fields without a default.
 const required = `"vocab_size": 100, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4`
 
-func parse(fields string) (decoder.Config, error) {
+func parse(fields string) (arch.Config, error) {
 	return ParseConfig("dir/config.json", []byte("{"+fields+"}"))
 }
 
 // The defaults are those of transformers 5.23: LlamaConfig(), Qwen2Config(), Qwen3Config() and Gemma3TextConfig() with the required fields.
 func TestConfigDefaults(t *testing.T) {
-	base := decoder.Config{VocabSize: 100, HiddenSize: 64, IntermediateSize: 96, Layers: 2, Heads: 4,
+	base := arch.Config{VocabSize: 100, HiddenSize: 64, IntermediateSize: 96, Layers: 2, Heads: 4,
 		NormEps: 1e-6, RopeTheta: 10_000, Quantization: bitnet.Full()}
 	llama := base
-	llama.Family, llama.KVHeads, llama.HeadDim, llama.MaxPositions = decoder.Llama, 4, 16, 2048
+	llama.Family, llama.KVHeads, llama.HeadDim, llama.MaxPositions = arch.Llama, 4, 16, 2048
 	qwen := base
-	qwen.Family, qwen.KVHeads, qwen.HeadDim, qwen.MaxPositions = decoder.Qwen3, 4, 128, 32_768
+	qwen.Family, qwen.KVHeads, qwen.HeadDim, qwen.MaxPositions = arch.Qwen3, 4, 128, 32_768
 	qwen2 := qwen
-	qwen2.Family, qwen2.HeadDim = decoder.Qwen2, 16
+	qwen2.Family, qwen2.HeadDim = arch.Qwen2, 16
 	gemma := base
-	gemma.Family, gemma.KVHeads, gemma.HeadDim, gemma.MaxPositions, gemma.RopeTheta = decoder.Gemma3, 4, 256, 131_072, 1e6
+	gemma.Family, gemma.KVHeads, gemma.HeadDim, gemma.MaxPositions, gemma.RopeTheta = arch.Gemma3, 4, 256, 131_072, 1e6
 	gemma.TieEmbeddings, gemma.SlidingWindow, gemma.SlidingLayers, gemma.LocalRopeTheta, gemma.QueryScalar = true, 4096, []bool{true, true}, 1e4, 256
 	pattern := gemma
-	pattern.SlidingLayers, pattern.RopeScaling = []bool{true, false}, decoder.RopeScaling{Type: decoder.RopeLinear, Factor: 8}
+	pattern.SlidingLayers, pattern.RopeScaling = []bool{true, false}, arch.RopeScaling{Type: arch.RopeLinear, Factor: 8}
 	for _, c := range []struct {
 		fields string
-		want   decoder.Config
+		want   arch.Config
 	}{
 		{`"model_type": "qwen2", "num_key_value_heads": null, ` + required, qwen2},
 		{`"model_type": "gemma3_text", ` + required, gemma},
@@ -64,18 +64,18 @@ func TestConfigDefaults(t *testing.T) {
 
 func TestConfigFields(t *testing.T) {
 	llama := `"model_type": "llama", ` + required
-	for fields, check := range map[string]func(c decoder.Config) bool{
-		`"rope_theta": 5e5`: func(c decoder.Config) bool { return c.RopeTheta == 5e5 },
-		`"rope_parameters": {"rope_theta": 7, "rope_type": "default"}`:                  func(c decoder.Config) bool { return c.RopeTheta == 7 },
-		`"rope_theta": 7, "rope_parameters": {"rope_theta": 7}`:                         func(c decoder.Config) bool { return c.RopeTheta == 7 },
-		`"rope_theta": 7, "rope_scaling": {"type": "default"}`:                          func(c decoder.Config) bool { return c.RopeTheta == 7 },
-		`"head_dim": 6, "num_key_value_heads": 2`:                                       func(c decoder.Config) bool { return c.HeadDim == 6 && c.KVHeads == 2 },
-		`"tie_word_embeddings": true, "rms_norm_eps": 1e-05`:                            func(c decoder.Config) bool { return c.TieEmbeddings && c.NormEps == 1e-5 },
-		`"hidden_act": "silu", "attention_bias": false, "pretraining_tp": 1`:            func(c decoder.Config) bool { return true },
-		`"partial_rotary_factor": 1, "quantization_config": null, "layer_types": null`:  func(c decoder.Config) bool { return true },
-		`"layer_types": ["full_attention", "full_attention"]`:                           func(c decoder.Config) bool { return true },
-		`"bitdistill": {"weights": "absmean", "subln": "output", "subln_eps": 1e-8}`:    func(c decoder.Config) bool { return c.Quantization == bitnet.Ternary(bitnet.SubLNOutput) },
-		`"bitdistill": {"weights": "none", "subln": "none"}, "anything": {"else": [1]}`: func(c decoder.Config) bool { return c.Quantization == bitnet.Full() },
+	for fields, check := range map[string]func(c arch.Config) bool{
+		`"rope_theta": 5e5`: func(c arch.Config) bool { return c.RopeTheta == 5e5 },
+		`"rope_parameters": {"rope_theta": 7, "rope_type": "default"}`:                  func(c arch.Config) bool { return c.RopeTheta == 7 },
+		`"rope_theta": 7, "rope_parameters": {"rope_theta": 7}`:                         func(c arch.Config) bool { return c.RopeTheta == 7 },
+		`"rope_theta": 7, "rope_scaling": {"type": "default"}`:                          func(c arch.Config) bool { return c.RopeTheta == 7 },
+		`"head_dim": 6, "num_key_value_heads": 2`:                                       func(c arch.Config) bool { return c.HeadDim == 6 && c.KVHeads == 2 },
+		`"tie_word_embeddings": true, "rms_norm_eps": 1e-05`:                            func(c arch.Config) bool { return c.TieEmbeddings && c.NormEps == 1e-5 },
+		`"hidden_act": "silu", "attention_bias": false, "pretraining_tp": 1`:            func(c arch.Config) bool { return true },
+		`"partial_rotary_factor": 1, "quantization_config": null, "layer_types": null`:  func(c arch.Config) bool { return true },
+		`"layer_types": ["full_attention", "full_attention"]`:                           func(c arch.Config) bool { return true },
+		`"bitdistill": {"weights": "absmean", "subln": "output", "subln_eps": 1e-8}`:    func(c arch.Config) bool { return c.Quantization == bitnet.Ternary(bitnet.SubLNOutput) },
+		`"bitdistill": {"weights": "none", "subln": "none"}, "anything": {"else": [1]}`: func(c arch.Config) bool { return c.Quantization == bitnet.Full() },
 	} {
 		c, err := parse(llama + ", " + fields)
 		if err != nil || !check(c) {

@@ -4,7 +4,7 @@
 //
 // Here belongs what is particular to these folders: spellings and defaults of config.json, which of its keys change the
 // function of a model, shards, the files of a tokenizer and which token begins a text. The names and shapes of tensors
-// do not: decoder.Config.Tensors is their only home. Nor do the formats (internal/safetensors, bitnet/gguf), the
+// do not: arch.Config.Tensors is their only home. Nor do the formats (internal/safetensors, bitnet/gguf), the
 // algorithm of the tokenizer (package bpe below), the language of chat templates (package chat below), or making a folder appear whole or not at all (internal/atomicfile).
 //
 // What a folder says is honoured or refused by name. Errors are one of: [*FileError], with all faults of a file at once;

@@ -8,13 +8,13 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/gguf"
 )
 
 // ggufModelTypes are the architectures of GGUF files that can be read, and their names in a config.json.
-var ggufModelTypes = map[string]decoder.Family{
-	"llama": decoder.Llama, "qwen2": decoder.Qwen2, "qwen3": decoder.Qwen3, "gemma3": decoder.Gemma3,
+var ggufModelTypes = map[string]arch.Family{
+	"llama": arch.Llama, "qwen2": arch.Qwen2, "qwen3": arch.Qwen3, "gemma3": arch.Gemma3,
 }
 
 // openGGUF reads all of a GGUF file but its weights. Its metadata become the files that a folder would have, so that all that
@@ -151,7 +151,7 @@ func (g *ggufConfig) read() {
 		"rms_norm_eps":            g.float("attention.layer_norm_rms_epsilon"),
 		"tie_word_embeddings":     !untied,
 	}
-	if family == decoder.Gemma3 {
+	if family == arch.Gemma3 {
 		g.gemma3(heads, hidden, headDim)
 	} else {
 		g.config["hidden_act"] = "silu"
@@ -213,7 +213,7 @@ func (g *ggufConfig) llama3() {
 	}
 	dim, theta := g.config["head_dim"].(int), g.config["rope_theta"].(float64)
 	for _, factor := range []float64{8, 32} {
-		s := decoder.RopeScaling{Type: decoder.RopeLlama3, Factor: factor, LowFreqFactor: 1, HighFreqFactor: 4, OriginalPositions: 8192}
+		s := arch.RopeScaling{Type: arch.RopeLlama3, Factor: factor, LowFreqFactor: 1, HighFreqFactor: 4, OriginalPositions: 8192}
 		same := len(got) == dim/2
 		for i := 0; same && i < len(got); i++ {
 			f := math.Pow(theta, -float64(2*i)/float64(dim))

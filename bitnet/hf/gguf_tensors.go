@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/gguf"
 )
 
@@ -22,7 +22,7 @@ var ggufGemma3 = map[string]string{
 }
 
 // ggufName is the name of a tensor in GGUF files.
-func ggufName(family decoder.Family, name string) string {
+func ggufName(family arch.Family, name string) string {
 	stem, suffix := name, ""
 	for _, s := range []string{".weight", ".bias"} {
 		if cut, ok := strings.CutSuffix(name, s); ok {
@@ -39,7 +39,7 @@ func ggufName(family decoder.Family, name string) string {
 	}
 	layer, part, _ := strings.Cut(strings.TrimPrefix(stem, "model.layers."), ".")
 	short, ok := ggufGemma3[part]
-	if !ok || family != decoder.Gemma3 {
+	if !ok || family != arch.Gemma3 {
 		short = ggufParts[part]
 	}
 	return "blk." + layer + "." + short + suffix
@@ -48,13 +48,13 @@ func ggufName(family decoder.Family, name string) string {
 // ggufTensors is a weightFile that turns GGUF's names and layouts into those of Config.Tensors.
 type ggufTensors struct {
 	*gguf.File
-	config decoder.Config
-	stored map[string]string         // names in the file by ours; those that have none by their own
-	ours   map[string]decoder.Tensor // by our name
+	config arch.Config
+	stored map[string]string      // names in the file by ours; those that have none by their own
+	ours   map[string]arch.Tensor // by our name
 }
 
-func newGGUFTensors(f *gguf.File, c decoder.Config) ggufTensors {
-	g := ggufTensors{f, c, map[string]string{}, map[string]decoder.Tensor{}}
+func newGGUFTensors(f *gguf.File, c arch.Config) ggufTensors {
+	g := ggufTensors{f, c, map[string]string{}, map[string]arch.Tensor{}}
 	taken := map[string]bool{ropeFactors: true} // is in the config
 	if c.Layers <= len(f.Tensors()) {           // before a table is made of it
 		for _, t := range c.Tensors() {
@@ -98,13 +98,13 @@ func (g ggufTensors) ReadFloat32s(name string, dst []float32) error {
 		return err
 	}
 	switch t := g.ours[name]; {
-	case t.Kind == decoder.Norm && g.config.NormOffset() != 0:
+	case t.Kind == arch.Norm && g.config.NormOffset() != 0:
 		for i := range dst {
 			dst[i] -= float32(g.config.NormOffset())
 		}
-	case g.config.Family == decoder.Llama && strings.HasSuffix(name, "q_proj.weight"):
+	case g.config.Family == arch.Llama && strings.HasSuffix(name, "q_proj.weight"):
 		unpair(dst, g.config.Heads, g.config.HeadDim)
-	case g.config.Family == decoder.Llama && strings.HasSuffix(name, "k_proj.weight"):
+	case g.config.Family == arch.Llama && strings.HasSuffix(name, "k_proj.weight"):
 		unpair(dst, g.config.KVHeads, g.config.HeadDim)
 	}
 	return nil

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/bitnet"
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/internal/safetensors"
 )
 
@@ -26,7 +26,7 @@ func TestMemoryOfLoading(t *testing.T) {
 		fmt.Println("peak", peakMemory(t))
 		return
 	}
-	c := decoder.Config{Family: decoder.Qwen3, VocabSize: 8000, HiddenSize: 512, IntermediateSize: 1536, Layers: 8, Heads: 8, KVHeads: 4,
+	c := arch.Config{Family: arch.Qwen3, VocabSize: 8000, HiddenSize: 512, IntermediateSize: 1536, Layers: 8, Heads: 8, KVHeads: 4,
 		HeadDim: 64, MaxPositions: 64, NormEps: 1e-6, RopeTheta: 1e6, Quantization: bitnet.Full()}
 	size := 0
 	for _, tensor := range c.Tensors() {

@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/internal/safetensors"
 	"github.com/gomlx/gomlx/ml/model"
 )
@@ -28,7 +28,7 @@ var carried = []string{
 
 // Model is a decoder with its weights and what turns text into its ids.
 type Model struct {
-	Config decoder.Config
+	Config arch.Config
 	// Store has a float32 variable for each of Config.Tensors, under Tensor.Path. It may have others, which Save leaves out.
 	Store *model.Store
 	// Tokenizer is nil if the folder has no tokenizer.json.
@@ -144,7 +144,7 @@ func (m *Model) parse(path string) (err error) {
 
 // With returns a model with another config and other weights that keeps the tokenizer and the other files: a student of
 // m, say.
-func (m *Model) With(c decoder.Config, store *model.Store) *Model {
+func (m *Model) With(c arch.Config, store *model.Store) *Model {
 	derived := *m
 	derived.Config, derived.Store = c, store
 	return &derived

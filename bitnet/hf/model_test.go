@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/bitnet"
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/internal/golden"
 	"github.com/bitdistill/bitdistill/internal/safetensors"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -62,7 +62,7 @@ func copyDir(t testing.TB, from string) string {
 	return to
 }
 
-func flat(t testing.TB, m *Model, tensor decoder.Tensor) []float32 {
+func flat(t testing.TB, m *Model, tensor arch.Tensor) []float32 {
 	t.Helper()
 	v := m.Store.GetVariable(tensor.Path())
 	if v == nil {
@@ -160,7 +160,7 @@ func TestStudentRoundTrip(t *testing.T) {
 		store := model.NewStore()
 		for _, tensor := range c.Tensors() {
 			values := make([]float32, tensor.Size())
-			if tensor.Kind == decoder.SubLNorm {
+			if tensor.Kind == arch.SubLNorm {
 				for i := range values {
 					values[i] = 1 + float32(i)/1024
 				}
@@ -196,7 +196,7 @@ func TestStudentRoundTrip(t *testing.T) {
 
 // A model that was not loaded can be saved, and one whose sizes changed says so in its config.
 func TestSaveChangedConfig(t *testing.T) {
-	c := decoder.Config{Family: decoder.Qwen3, VocabSize: 5, HiddenSize: 8, IntermediateSize: 6, Layers: 2, Heads: 2, KVHeads: 1,
+	c := arch.Config{Family: arch.Qwen3, VocabSize: 5, HiddenSize: 8, IntermediateSize: 6, Layers: 2, Heads: 2, KVHeads: 1,
 		HeadDim: 4, MaxPositions: 9, NormEps: 1e-5, RopeTheta: 1234.5, Quantization: bitnet.Full()}
 	m := &Model{Config: c, Store: zeros(t, c)}
 	checkRoundTrip(t, m)
@@ -204,15 +204,15 @@ func TestSaveChangedConfig(t *testing.T) {
 	if err := m.Save(dir); err != nil {
 		t.Fatal(err)
 	}
-	c.Layers, c.TieEmbeddings, c.RopeTheta, c.Family = 1, true, 77, decoder.Llama
+	c.Layers, c.TieEmbeddings, c.RopeTheta, c.Family = 1, true, 77, arch.Llama
 	llama3 := c
-	llama3.RopeScaling = decoder.RopeScaling{Type: decoder.RopeLlama3, Factor: 8, LowFreqFactor: 1, HighFreqFactor: 4, OriginalPositions: 64}
+	llama3.RopeScaling = arch.RopeScaling{Type: arch.RopeLlama3, Factor: 8, LowFreqFactor: 1, HighFreqFactor: 4, OriginalPositions: 64}
 	gemma := c
-	gemma.Family, gemma.Layers, gemma.TieEmbeddings = decoder.Gemma3, 3, false
+	gemma.Family, gemma.Layers, gemma.TieEmbeddings = arch.Gemma3, 3, false
 	gemma.SlidingWindow, gemma.SlidingLayers, gemma.LocalRopeTheta, gemma.QueryScalar = 5, []bool{true, false, true}, 55, 12
 	linear := gemma
-	linear.RopeScaling = decoder.RopeScaling{Type: decoder.RopeLinear, Factor: 8}
-	for _, c := range []decoder.Config{c, llama3, c, gemma, linear, gemma} {
+	linear.RopeScaling = arch.RopeScaling{Type: arch.RopeLinear, Factor: 8}
+	for _, c := range []arch.Config{c, llama3, c, gemma, linear, gemma} {
 		checkRoundTrip(t, &Model{Config: c, Store: zeros(t, c)})
 		changed := mustLoad(t, dir)
 		if changed.Config.Family != c.Family { // keys of the family before would be refused
@@ -227,7 +227,7 @@ func TestSaveChangedConfig(t *testing.T) {
 	}
 }
 
-func zeros(t testing.TB, c decoder.Config) *model.Store {
+func zeros(t testing.TB, c arch.Config) *model.Store {
 	store := model.NewStore()
 	for _, tensor := range c.Tensors() {
 		if _, err := store.CreateVariable(tensor.Path(), tensors.FromFlatDataAndDimensions(make([]float32, tensor.Size()), tensor.Dims...)); err != nil {

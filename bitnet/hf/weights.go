@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/internal/safetensors"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -23,7 +23,7 @@ const (
 )
 
 // check compares names, shapes and dtypes of the files with the config's table, from the headers alone.
-func (w *weightFiles) check(c decoder.Config) error {
+func (w *weightFiles) check(c arch.Config) error {
 	if c.Layers > len(w.home) { // before a table is made of it
 		return fileErrorf(w.path, "%d tensors cannot hold num_hidden_layers %d", len(w.home), c.Layers)
 	}
@@ -52,7 +52,7 @@ func (w *weightFiles) check(c decoder.Config) error {
 	return nil
 }
 
-func checkTensor(home shard, t decoder.Tensor) error {
+func checkTensor(home shard, t arch.Tensor) error {
 	shape, err := home.Shape(t.Name)
 	if err != nil {
 		return fmt.Errorf("%s: %w", t.Name, err)
@@ -67,7 +67,7 @@ func checkTensor(home shard, t decoder.Tensor) error {
 func isBuffer(name string) bool { return strings.HasSuffix(name, ".rotary_emb.inv_freq") }
 
 // decidedBy names the config fields behind the first dimension that differs.
-func decidedBy(t decoder.Tensor, shape []int) string {
+func decidedBy(t arch.Tensor, shape []int) string {
 	axis := 0
 	for axis < len(t.Dims)-1 && axis < len(shape) && shape[axis] == t.Dims[axis] {
 		axis++
@@ -76,11 +76,11 @@ func decidedBy(t decoder.Tensor, shape []int) string {
 		return slices.ContainsFunc(names, func(n string) bool { return strings.Contains(t.Name, "."+n+".") })
 	}
 	// A linear's input is its last axis; its SubLN has the input's width.
-	input := t.Kind == decoder.SubLNorm || axis == 1
+	input := t.Kind == arch.SubLNorm || axis == 1
 	switch {
 	case part("q_norm", "k_norm"):
 		return "head_dim"
-	case t.Kind == decoder.Embedding || t.Kind == decoder.Head:
+	case t.Kind == arch.Embedding || t.Kind == arch.Head:
 		if axis == 0 {
 			return "vocab_size"
 		}
@@ -94,17 +94,17 @@ func decidedBy(t decoder.Tensor, shape []int) string {
 	return "hidden_size"
 }
 
-func missingHint(t decoder.Tensor) string {
+func missingHint(t arch.Tensor) string {
 	switch t.Kind {
-	case decoder.Head:
+	case arch.Head:
 		return "; if the head is the embedding, set tie_word_embeddings to true"
-	case decoder.SubLNorm:
+	case arch.SubLNorm:
 		return "; check bitdistill.subln"
 	}
 	return ""
 }
 
-func unknownHint(name string, c decoder.Config) string {
+func unknownHint(name string, c arch.Config) string {
 	switch {
 	case strings.HasSuffix(name, "_proj.norm.weight"):
 		return fmt.Sprintf(" with SubLN %s; check bitdistill.subln", c.Quantization.SubLN)
@@ -118,13 +118,13 @@ func unknownHint(name string, c decoder.Config) string {
 
 // read makes variables of all tensors, one at a time and each where it stays, so that memory is that of the model. The files must
 // have passed check.
-func (w *weightFiles) read(c decoder.Config) (*model.Store, error) {
+func (w *weightFiles) read(c arch.Config) (*model.Store, error) {
 	store := model.NewStore()
 	for _, t := range c.Tensors() {
 		value := tensors.FromShape(shapes.Make(dtypes.Float32, t.Dims...))
 		var failed error
 		err := tensors.MutableFlatData(value, func(flat []float32) {
-			if failed = w.values(t.Name, flat); failed == nil && c.TieEmbeddings && t.Kind == decoder.Embedding {
+			if failed = w.values(t.Name, flat); failed == nil && c.TieEmbeddings && t.Kind == arch.Embedding {
 				failed = w.checkTied(t, flat)
 			}
 		})
@@ -161,13 +161,13 @@ func nonFinite(values []float32) int {
 }
 
 // checkTied allows a head beside a tied embedding only if leaving it out changes nothing.
-func (w *weightFiles) checkTied(embedding decoder.Tensor, values []float32) error {
+func (w *weightFiles) checkTied(embedding arch.Tensor, values []float32) error {
 	home, ok := w.home[headName]
 	if !ok {
 		return nil
 	}
 	t := embedding
-	t.Name, t.Kind = headName, decoder.Head
+	t.Name, t.Kind = headName, arch.Head
 	if err := checkTensor(home, t); err != nil {
 		return &FileError{Path: home.path, Faults: []error{err}}
 	}
@@ -185,7 +185,7 @@ func (w *weightFiles) checkTied(embedding decoder.Tensor, values []float32) erro
 }
 
 // stored lists the weights of a model for writing, as float32 in the table's names.
-func stored(c decoder.Config, store *model.Store) ([]safetensors.Tensor, error) {
+func stored(c arch.Config, store *model.Store) ([]safetensors.Tensor, error) {
 	if store == nil {
 		return nil, fileErrorf("model to be saved", "no weights")
 	}
@@ -215,7 +215,7 @@ func stored(c decoder.Config, store *model.Store) ([]safetensors.Tensor, error) 
 	return out, nil
 }
 
-func checkValue(t decoder.Tensor, value *tensors.Tensor) error {
+func checkValue(t arch.Tensor, value *tensors.Tensor) error {
 	if !slices.Equal(value.Shape().Dimensions, t.Dims) {
 		return fmt.Errorf("shape %v, config wants %v", value.Shape().Dimensions, t.Dims)
 	}
@@ -231,7 +231,7 @@ func checkValue(t decoder.Tensor, value *tensors.Tensor) error {
 	return err
 }
 
-func writeValue(to io.Writer, t decoder.Tensor, value *tensors.Tensor) error {
+func writeValue(to io.Writer, t arch.Tensor, value *tensors.Tensor) error {
 	var failed error
 	err := tensors.ConstFlatData(value, func(flat []float32) {
 		failed = safetensors.FromFloat32s(t.Name, safetensors.F32, t.Dims, flat).Data(to)

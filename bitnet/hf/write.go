@@ -7,20 +7,20 @@ import (
 	"slices"
 
 	"github.com/bitdistill/bitdistill/bitnet"
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 )
 
 // architectures are the class names that transformers wants in config.json.
-var architectures = map[decoder.Family]string{
-	decoder.Llama:  "LlamaForCausalLM",
-	decoder.Qwen2:  "Qwen2ForCausalLM",
-	decoder.Qwen3:  "Qwen3ForCausalLM",
-	decoder.Gemma3: "Gemma3ForCausalLM",
+var architectures = map[arch.Family]string{
+	arch.Llama:  "LlamaForCausalLM",
+	arch.Qwen2:  "Qwen2ForCausalLM",
+	arch.Qwen3:  "Qwen3ForCausalLM",
+	arch.Gemma3: "Gemma3ForCausalLM",
 }
 
 // configJSON is the original config.json, or an empty one, with what the model's config and dtype changed.
 func (m *Model) configJSON() ([]byte, error) {
-	raw, old := map[string]json.RawMessage{}, decoder.Config{}
+	raw, old := map[string]json.RawMessage{}, arch.Config{}
 	if m.config != nil {
 		var err error
 		if old, err = ParseConfig(configName, m.config); err != nil {
@@ -56,7 +56,7 @@ func (m *Model) configJSON() ([]byte, error) {
 			set(f.name, f.now)
 		}
 	}
-	if c.Family == decoder.Gemma3 {
+	if c.Family == arch.Gemma3 {
 		setGemma3(c, old, m.config == nil, set)
 	} else if m.config == nil {
 		set("hidden_act", "silu")
@@ -76,7 +76,7 @@ func (m *Model) configJSON() ([]byte, error) {
 }
 
 // setGemma3 states what only that family has, as far as it differs.
-func setGemma3(c, old decoder.Config, all bool, set func(string, any)) {
+func setGemma3(c, old arch.Config, all bool, set func(string, any)) {
 	for _, f := range []struct {
 		name string
 		now  any
@@ -100,24 +100,24 @@ func setGemma3(c, old decoder.Config, all bool, set func(string, any)) {
 }
 
 // setRope states the rotary embedding in both forms: each version of transformers reads its own.
-func setRope(c decoder.Config, set func(string, any)) {
+func setRope(c arch.Config, set func(string, any)) {
 	scaling := map[string]any{"rope_type": "default"}
 	switch s := c.RopeScaling; s.Type {
-	case decoder.RopeLinear:
+	case arch.RopeLinear:
 		scaling = map[string]any{"rope_type": s.Type, "factor": s.Factor}
-	case decoder.RopeLlama3:
+	case arch.RopeLlama3:
 		scaling = map[string]any{"rope_type": s.Type, "factor": s.Factor, "low_freq_factor": s.LowFreqFactor,
 			"high_freq_factor": s.HighFreqFactor, "original_max_position_embeddings": s.OriginalPositions}
 	}
 	set("rope_theta", c.RopeTheta)
-	if c.RopeScaling.Type == decoder.RopeDefault {
+	if c.RopeScaling.Type == arch.RopeDefault {
 		set("rope_scaling", nil)
 	} else {
 		set("rope_scaling", scaling)
 	}
 	parameters := maps.Clone(scaling)
 	parameters["rope_theta"] = c.RopeTheta
-	if c.Family == decoder.Gemma3 {
+	if c.Family == arch.Gemma3 {
 		set("rope_local_base_freq", c.LocalRopeTheta)
 		parameters = map[string]any{
 			fullAttention:    parameters,

@@ -1,11 +1,9 @@
-package decoder
+package arch
 
 import (
 	"errors"
 	"fmt"
 	"math"
-
-	"github.com/bitdistill/bitdistill/bitnet"
 )
 
 // Family names an architecture, as model_type does in a Hugging Face config.json.
@@ -40,7 +38,7 @@ type Config struct {
 	LocalRopeTheta float64 // base of the rotary embedding of sliding layers, which is not scaled
 	QueryScalar    float64 // attention scores are divided by its square root (query_pre_attn_scalar)
 
-	Quantization bitnet.Quantization
+	Quantization Quantization
 }
 
 // Validate returns all faults at once, each with the name config.json has for the field.
@@ -52,7 +50,7 @@ func (c Config) Validate() error {
 			fault("%s: %d, want a positive number", name, v)
 		}
 	}
-	if _, ok := architectures[c.Family]; !ok {
+	if _, ok := families[c.Family]; !ok {
 		fault("model_type: %q is not supported; supported are %s", c.Family, supported())
 	}
 	positive("vocab_size", c.VocabSize)
@@ -89,7 +87,7 @@ func (c Config) Validate() error {
 
 // validateSliding checks what only Gemma3 has.
 func (c Config) validateSliding() error {
-	if !c.arch().sliding {
+	if !c.traits().sliding {
 		if c.SlidingWindow != 0 || len(c.SlidingLayers) != 0 || c.LocalRopeTheta != 0 || c.QueryScalar != 0 {
 			return fmt.Errorf("sliding_window: a %s model has none, nor rope_local_base_freq or query_pre_attn_scalar", c.Family)
 		}
@@ -109,12 +107,6 @@ func (c Config) validateSliding() error {
 }
 
 func finitePositive(v float64) bool { return v > 0 && !math.IsInf(v, 1) }
-
-// QKNorm reports whether queries and keys are RMS-normalised per head before the rotary embedding.
-func (c Config) QKNorm() bool { return c.arch().qkNorm }
-
-// NormOffset is what is added to the weights of the backbone's RMSNorms before they multiply: 1 for Gemma3, else 0.
-func (c Config) NormOffset() float64 { return c.arch().normOffset }
 
 // Layer turns a layer number that may count from the end (-1 is the last) into one in [0, Layers).
 func (c Config) Layer(n int) (int, error) {

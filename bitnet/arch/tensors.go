@@ -1,11 +1,9 @@
-package decoder
+package arch
 
 import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/bitdistill/bitdistill/bitnet"
 )
 
 // Kind is the role of a tensor; what is quantized, decayed or counted depends on it.
@@ -40,13 +38,21 @@ func (t Tensor) Size() int {
 	return n
 }
 
-// The norms of a block besides input_layernorm. Without norms behind attention and feed-forward the one of that name stands in
-// front of the feed-forward.
+// Norms of a block, behind "model.layers.N." and in front of ".weight".
 const (
-	postAttentionNorm   = "post_attention_layernorm"
-	preFeedForwardNorm  = "pre_feedforward_layernorm"
-	postFeedForwardNorm = "post_feedforward_layernorm"
+	InputNorm           = "input_layernorm"
+	PostAttentionNorm   = "post_attention_layernorm" // behind the attention with [Config.PostNorms], else in front of the feed-forward
+	PreFeedForwardNorm  = "pre_feedforward_layernorm"
+	PostFeedForwardNorm = "post_feedforward_layernorm"
 )
+
+// FeedForwardNorm is the norm in front of the feed-forward.
+func (c Config) FeedForwardNorm() string {
+	if c.PostNorms() {
+		return PreFeedForwardNorm
+	}
+	return PostAttentionNorm
+}
 
 // linears of a block, in the order they are applied.
 var linears = [...]string{
@@ -54,22 +60,25 @@ var linears = [...]string{
 	"mlp.gate_proj", "mlp.up_proj", "mlp.down_proj",
 }
 
-// hasSubLN reports whether the linear has a SubLN in front.
-func (c Config) hasSubLN(linear string) bool {
+// Linears lists the linears of a block in the order they are applied, by what stands behind "model.layers.N.": "self_attn.q_proj".
+func Linears() []string { return slices.Clone(linears[:]) }
+
+// HasSubLN reports whether the linear of a block has a SubLN in front.
+func (c Config) HasSubLN(linear string) bool {
 	switch c.Quantization.SubLN {
-	case bitnet.SubLNAll:
+	case SubLNAll:
 		return true
-	case bitnet.SubLNOutput:
+	case SubLNOutput:
 		return linear == "self_attn.o_proj" || linear == "mlp.down_proj"
 	}
 	return false
 }
 
-// hasBias reports whether the linear of a block has a bias.
-func (c Config) hasBias(linear string) bool { return slices.Contains(c.arch().biases, linear) }
+// HasBias reports whether the linear of a block has a bias.
+func (c Config) HasBias(linear string) bool { return slices.Contains(c.traits().biases, linear) }
 
-// linearDims is [out, in] of a linear of a block.
-func (c Config) linearDims(linear string) []int {
+// LinearDims is [out, in] of a linear of a block.
+func (c Config) LinearDims(linear string) []int {
 	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
 	switch linear {
 	case "self_attn.q_proj":
@@ -91,14 +100,14 @@ func (c Config) Tensors() []Tensor {
 	ts := []Tensor{{"model.embed_tokens.weight", []int{c.VocabSize, c.HiddenSize}, Embedding}}
 	for i := range c.Layers {
 		block := fmt.Sprintf("model.layers.%d.", i)
-		ts = append(ts, Tensor{block + "input_layernorm.weight", []int{c.HiddenSize}, Norm})
+		ts = append(ts, Tensor{block + InputNorm + ".weight", []int{c.HiddenSize}, Norm})
 		for _, l := range linears {
-			dims := c.linearDims(l)
+			dims := c.LinearDims(l)
 			ts = append(ts, Tensor{block + l + ".weight", dims, Linear})
-			if c.hasBias(l) {
+			if c.HasBias(l) {
 				ts = append(ts, Tensor{block + l + ".bias", []int{dims[0]}, Bias})
 			}
-			if c.hasSubLN(l) {
+			if c.HasSubLN(l) {
 				ts = append(ts, Tensor{block + l + ".norm.weight", []int{dims[1]}, SubLNorm})
 			}
 		}
@@ -107,11 +116,11 @@ func (c Config) Tensors() []Tensor {
 				Tensor{block + "self_attn.q_norm.weight", []int{c.HeadDim}, Norm},
 				Tensor{block + "self_attn.k_norm.weight", []int{c.HeadDim}, Norm})
 		}
-		ts = append(ts, Tensor{block + postAttentionNorm + ".weight", []int{c.HiddenSize}, Norm})
-		if c.arch().postNorms {
+		ts = append(ts, Tensor{block + PostAttentionNorm + ".weight", []int{c.HiddenSize}, Norm})
+		if c.PostNorms() {
 			ts = append(ts,
-				Tensor{block + preFeedForwardNorm + ".weight", []int{c.HiddenSize}, Norm},
-				Tensor{block + postFeedForwardNorm + ".weight", []int{c.HiddenSize}, Norm})
+				Tensor{block + PreFeedForwardNorm + ".weight", []int{c.HiddenSize}, Norm},
+				Tensor{block + PostFeedForwardNorm + ".weight", []int{c.HiddenSize}, Norm})
 		}
 	}
 	ts = append(ts, Tensor{"model.norm.weight", []int{c.HiddenSize}, Norm})

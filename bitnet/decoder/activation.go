@@ -1,15 +1,22 @@
 package decoder
 
 import (
+	"fmt"
 	"math"
 
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/gomlx/gomlx/core/graph"
 )
 
-// gemma3 (Gemma team 2025) scales its embeddings, has four norms a block whose weights are stored less 1, a norm on every query
-// and key head, and layers that look at a window with rotary embeddings of another base.
-var gemma3 = architecture{
-	qkNorm: true, postNorms: true, normOffset: 1, embedScale: true, sliding: true, activation: geluTanh,
+// activate applies the function of the feed-forward's gate.
+func activate(name arch.Activation, x *Node) *Node {
+	switch name {
+	case arch.SiLU:
+		return graph.Mul(x, graph.Logistic(x))
+	case arch.GELUTanh:
+		return geluTanh(x)
+	}
+	panic(fmt.Errorf("decoder: activation %q is not built", name))
 }
 
 // geluTanh is the GELU in its tanh form (Hendrycks and Gimpel 2016): x/2·(1 + tanh(u)) with u = sqrt(2/pi)·(x + 0.044715·x³),
