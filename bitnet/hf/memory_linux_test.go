@@ -11,6 +11,7 @@ import (
 
 	"github.com/bitdistill/bitdistill/bitnet"
 	"github.com/bitdistill/bitdistill/bitnet/arch"
+	"github.com/bitdistill/bitdistill/bitnet/hf/files"
 	"github.com/bitdistill/bitdistill/internal/safetensors"
 )
 
@@ -32,14 +33,14 @@ func TestMemoryOfLoading(t *testing.T) {
 	for _, tensor := range c.Tensors() {
 		size += 4 * tensor.Size()
 	}
-	whole := &Model{Config: c, Store: zeros(t, c)}
+	whole := &Model{Model: files.Model{Config: c}, Store: zeros(t, c)}
 	one, several := t.TempDir(), t.TempDir()
 	for _, dir := range []string{one, several} {
 		if err := whole.Save(dir); err != nil {
 			t.Fatal(err)
 		}
 	}
-	halve(t, filepath.Join(one, weightsName))
+	halve(t, filepath.Join(one, "model.safetensors"))
 	split(t, several, 4)
 	base := peakOf(t, "-")
 	for name, dir := range map[string]string{"BF16": one, "F32 in 4 files": several} {

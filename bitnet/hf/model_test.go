@@ -15,6 +15,7 @@ import (
 
 	"github.com/bitdistill/bitdistill/bitnet"
 	"github.com/bitdistill/bitdistill/bitnet/arch"
+	"github.com/bitdistill/bitdistill/bitnet/hf/files"
 	"github.com/bitdistill/bitdistill/internal/golden"
 	"github.com/bitdistill/bitdistill/internal/safetensors"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -198,7 +199,7 @@ func TestStudentRoundTrip(t *testing.T) {
 func TestSaveChangedConfig(t *testing.T) {
 	c := arch.Config{Family: arch.Qwen3, VocabSize: 5, HiddenSize: 8, IntermediateSize: 6, Layers: 2, Heads: 2, KVHeads: 1,
 		HeadDim: 4, MaxPositions: 9, NormEps: 1e-5, RopeTheta: 1234.5, Quantization: bitnet.Full()}
-	m := &Model{Config: c, Store: zeros(t, c)}
+	m := &Model{Model: files.Model{Config: c}, Store: zeros(t, c)}
 	checkRoundTrip(t, m)
 	dir := t.TempDir()
 	if err := m.Save(dir); err != nil {
@@ -213,7 +214,7 @@ func TestSaveChangedConfig(t *testing.T) {
 	linear := gemma
 	linear.RopeScaling = arch.RopeScaling{Type: arch.RopeLinear, Factor: 8}
 	for _, c := range []arch.Config{c, llama3, c, gemma, linear, gemma} {
-		checkRoundTrip(t, &Model{Config: c, Store: zeros(t, c)})
+		checkRoundTrip(t, &Model{Model: files.Model{Config: c}, Store: zeros(t, c)})
 		changed := mustLoad(t, dir)
 		if changed.Config.Family != c.Family { // keys of the family before would be refused
 			changed = &Model{}
@@ -260,7 +261,7 @@ func TestSaveRefuses(t *testing.T) {
 	if err := m.With(c, m.Store).Save(dir); err == nil || !strings.Contains(err.Error(), "num_attention_heads: 0") {
 		t.Errorf("got %v", err)
 	}
-	if err := (&Model{Config: m.Config}).Save(dir); err == nil || !strings.Contains(err.Error(), "no weights") {
+	if err := (&Model{Model: m.Model}).Save(dir); err == nil || !strings.Contains(err.Error(), "no weights") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
@@ -346,4 +347,20 @@ func TestShards(t *testing.T) {
 	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "unexpected end") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// edit changes keys of a folder's config.json; a nil value deletes one.
+func edit(t testing.TB, dir string, changes map[string]any) {
+	t.Helper()
+	var c map[string]any
+	if err := json.Unmarshal(mustRead(t, dir, "config.json"), &c); err != nil {
+		t.Fatal(err)
+	}
+	maps.Copy(c, changes)
+	maps.DeleteFunc(c, func(_ string, v any) bool { return v == nil })
+	data, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustWrite(t, filepath.Join(dir, "config.json"), data)
 }

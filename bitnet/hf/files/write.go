@@ -1,4 +1,4 @@
-package hf
+package files
 
 import (
 	"bytes"
@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/bitdistill/bitdistill/bitnet"
 	"github.com/bitdistill/bitdistill/bitnet/arch"
 )
 
@@ -69,7 +68,7 @@ func (m *Model) configJSON() ([]byte, error) {
 	}
 	setDType(raw)
 	delete(raw, "bitdistill")
-	if c.Quantization != bitnet.Full() {
+	if c.Quantization != arch.Full() {
 		set("bitdistill", c.Quantization)
 	}
 	return encode(raw)

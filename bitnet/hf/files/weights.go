@@ -1,20 +1,13 @@
-package hf
+package files
 
 import (
-	"cmp"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"slices"
 	"strings"
 
 	"github.com/bitdistill/bitdistill/bitnet/arch"
-	"github.com/bitdistill/bitdistill/internal/safetensors"
-	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
-	"github.com/gomlx/gomlx/core/tensors"
-	"github.com/gomlx/gomlx/ml/model"
 )
 
 const (
@@ -23,7 +16,8 @@ const (
 )
 
 // check compares names, shapes and dtypes of the files with the config's table, from the headers alone.
-func (w *weightFiles) check(c arch.Config) error {
+func (w *Weights) check(c arch.Config) error {
+	w.tied = c.TieEmbeddings
 	if c.Layers > len(w.home) { // before a table is made of it
 		return fileErrorf(w.path, "%d tensors cannot hold num_hidden_layers %d", len(w.home), c.Layers)
 	}
@@ -116,30 +110,24 @@ func unknownHint(name string, c arch.Config) string {
 	return ""
 }
 
-// read makes variables of all tensors, one at a time and each where it stays, so that memory is that of the model. The files must
-// have passed check.
-func (w *weightFiles) read(c arch.Config) (*model.Store, error) {
-	store := model.NewStore()
-	for _, t := range c.Tensors() {
-		value := tensors.FromShape(shapes.Make(dtypes.Float32, t.Dims...))
-		var failed error
-		err := tensors.MutableFlatData(value, func(flat []float32) {
-			if failed = w.values(t.Name, flat); failed == nil && c.TieEmbeddings && t.Kind == arch.Embedding {
-				failed = w.checkTied(t, flat)
-			}
-		})
-		if err = cmp.Or(failed, err); err != nil {
-			return nil, err
-		}
-		if _, err := store.CreateVariable(t.Path(), value); err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", w.home[t.Name].path, t.Name, err)
-		}
+// Read fills dst, which has the tensor's size, with a tensor of the config, row-major. F16 and BF16 become float32 exactly, blocks
+// of GGUF files as the format says. A value that is not finite is refused, and with the embedding of a model that ties its head one
+// that differs from a head beside it.
+func (w *Weights) Read(t arch.Tensor, dst []float32) error {
+	if len(dst) != t.Size() {
+		return fmt.Errorf("%s: room for %d values, the tensor has %d", t.Name, len(dst), t.Size())
 	}
-	return store, nil
+	if err := w.values(t.Name, dst); err != nil {
+		return err
+	}
+	if w.tied && t.Kind == arch.Embedding {
+		return w.checkTied(t, dst)
+	}
+	return nil
 }
 
 // values fills dst with a tensor.
-func (w *weightFiles) values(name string, dst []float32) error {
+func (w *Weights) values(name string, dst []float32) error {
 	home := w.home[name]
 	if err := home.ReadFloat32s(name, dst); err != nil {
 		return err
@@ -161,7 +149,7 @@ func nonFinite(values []float32) int {
 }
 
 // checkTied allows a head beside a tied embedding only if leaving it out changes nothing.
-func (w *weightFiles) checkTied(embedding arch.Tensor, values []float32) error {
+func (w *Weights) checkTied(embedding arch.Tensor, values []float32) error {
 	home, ok := w.home[headName]
 	if !ok {
 		return nil
@@ -182,62 +170,4 @@ func (w *weightFiles) checkTied(embedding arch.Tensor, values []float32) error {
 		}
 	}
 	return nil
-}
-
-// stored lists the weights of a model for writing, as float32 in the table's names.
-func stored(c arch.Config, store *model.Store) ([]safetensors.Tensor, error) {
-	if store == nil {
-		return nil, fileErrorf("model to be saved", "no weights")
-	}
-	var out []safetensors.Tensor
-	var faults []error
-	for _, t := range c.Tensors() {
-		v := store.GetVariable(t.Path())
-		if v == nil || !v.HasValue() {
-			faults = append(faults, fmt.Errorf("%s: missing", t.Name))
-			continue
-		}
-		value, err := v.Value()
-		if err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", t.Name, err))
-			continue
-		}
-		if err := checkValue(t, value); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", t.Name, err))
-			continue
-		}
-		out = append(out, safetensors.Tensor{Name: t.Name, DType: safetensors.F32, Shape: t.Dims,
-			Data: func(to io.Writer) error { return writeValue(to, t, value) }})
-	}
-	if len(faults) > 0 {
-		return nil, &FileError{Path: "model to be saved", Faults: shorten(faults)}
-	}
-	return out, nil
-}
-
-func checkValue(t arch.Tensor, value *tensors.Tensor) error {
-	if !slices.Equal(value.Shape().Dimensions, t.Dims) {
-		return fmt.Errorf("shape %v, config wants %v", value.Shape().Dimensions, t.Dims)
-	}
-	at, bad := -1, float32(0)
-	err := tensors.ConstFlatData(value, func(flat []float32) { // another dtype is an error
-		if at = nonFinite(flat); at >= 0 {
-			bad = flat[at]
-		}
-	})
-	if err == nil && at >= 0 {
-		err = fmt.Errorf("value %d is %g; a model that has diverged is not saved", at, bad)
-	}
-	return err
-}
-
-func writeValue(to io.Writer, t arch.Tensor, value *tensors.Tensor) error {
-	var failed error
-	err := tensors.ConstFlatData(value, func(flat []float32) {
-		failed = safetensors.FromFloat32s(t.Name, safetensors.F32, t.Dims, flat).Data(to)
-	})
-	if err != nil {
-		return err
-	}
-	return failed
 }

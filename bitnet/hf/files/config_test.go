@@ -1,9 +1,7 @@
-package hf
+package files
 
 import (
-	"encoding/json"
 	"errors"
-	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -11,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bitdistill/bitdistill/bitnet"
 	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/internal/golden"
 )
@@ -26,7 +23,7 @@ func parse(fields string) (arch.Config, error) {
 // The defaults are those of transformers 5.23: LlamaConfig(), Qwen2Config(), Qwen3Config() and Gemma3TextConfig() with the required fields.
 func TestConfigDefaults(t *testing.T) {
 	base := arch.Config{VocabSize: 100, HiddenSize: 64, IntermediateSize: 96, Layers: 2, Heads: 4,
-		NormEps: 1e-6, RopeTheta: 10_000, Quantization: bitnet.Full()}
+		NormEps: 1e-6, RopeTheta: 10_000, Quantization: arch.Full()}
 	llama := base
 	llama.Family, llama.KVHeads, llama.HeadDim, llama.MaxPositions = arch.Llama, 4, 16, 2048
 	qwen := base
@@ -74,8 +71,8 @@ func TestConfigFields(t *testing.T) {
 		`"hidden_act": "silu", "attention_bias": false, "pretraining_tp": 1`:            func(c arch.Config) bool { return true },
 		`"partial_rotary_factor": 1, "quantization_config": null, "layer_types": null`:  func(c arch.Config) bool { return true },
 		`"layer_types": ["full_attention", "full_attention"]`:                           func(c arch.Config) bool { return true },
-		`"bitdistill": {"weights": "absmean", "subln": "output", "subln_eps": 1e-8}`:    func(c arch.Config) bool { return c.Quantization == bitnet.Ternary(bitnet.SubLNOutput) },
-		`"bitdistill": {"weights": "none", "subln": "none"}, "anything": {"else": [1]}`: func(c arch.Config) bool { return c.Quantization == bitnet.Full() },
+		`"bitdistill": {"weights": "absmean", "subln": "output", "subln_eps": 1e-8}`:    func(c arch.Config) bool { return c.Quantization == arch.Ternary(arch.SubLNOutput) },
+		`"bitdistill": {"weights": "none", "subln": "none"}, "anything": {"else": [1]}`: func(c arch.Config) bool { return c.Quantization == arch.Full() },
 	} {
 		c, err := parse(llama + ", " + fields)
 		if err != nil || !check(c) {
@@ -195,25 +192,14 @@ func TestUnknownKeys(t *testing.T) {
 			}
 		}
 	}
-	if keys := mustLoad(t, stories).UnknownKeys(); len(keys) > 0 {
-		t.Error(keys)
-	}
-}
-
-// edit changes keys of a folder's config.json; a nil value deletes one.
-func edit(t testing.TB, dir string, changes map[string]any) {
-	t.Helper()
-	var c map[string]any
-	if err := json.Unmarshal(mustRead(t, dir, "config.json"), &c); err != nil {
-		t.Fatal(err)
-	}
-	maps.Copy(c, changes)
-	maps.DeleteFunc(c, func(_ string, v any) bool { return v == nil })
-	data, err := json.Marshal(c)
+	m, weights, err := Open(stories)
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustWrite(t, filepath.Join(dir, "config.json"), data)
+	weights.Close()
+	if keys := m.UnknownKeys(); len(keys) > 0 {
+		t.Error(keys)
+	}
 }
 
 // Packed or otherwise quantized folders are not read as if they were plain.

@@ -1,4 +1,4 @@
-package hf
+package files
 
 import (
 	"encoding/json"
@@ -50,24 +50,26 @@ func (f safetensorsFile) Shape(name string) ([]int, error) {
 	return nil, fmt.Errorf("dtype %s is not supported; supported are F32, F16, BF16", info.DType)
 }
 
-// weightFiles are the open weight files of a model.
-type weightFiles struct {
+// Weights are the open weight files of a model. They may be read from several goroutines.
+type Weights struct {
 	path   string // of the file that lists the tensors, for errors about all of them
 	shards []shard
 	home   map[string]shard // of every tensor
+	tied   bool             // the head is the embedding
 }
 
-func (w *weightFiles) close() {
+// Close closes the files.
+func (w *Weights) Close() {
 	for _, s := range w.shards {
 		s.Close()
 	}
 }
 
 // openWeights opens model.safetensors or, where there is none, the shards of its index.
-func openWeights(dir string) (*weightFiles, error) {
+func openWeights(dir string) (*Weights, error) {
 	path := filepath.Join(dir, weightsName)
 	if _, err := os.Stat(path); err == nil {
-		w := &weightFiles{path: path, home: map[string]shard{}}
+		w := &Weights{path: path, home: map[string]shard{}}
 		return w, w.add(path)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -91,17 +93,17 @@ func missingWeights(dir string) error {
 }
 
 // add opens one more file; on an error all are closed.
-func (w *weightFiles) add(path string) error {
+func (w *Weights) add(path string) error {
 	f, err := safetensors.Open(path)
 	if err != nil {
-		w.close()
+		w.Close()
 		return err
 	}
 	w.put(shard{path, safetensorsFile{f}})
 	return nil
 }
 
-func (w *weightFiles) put(s shard) {
+func (w *Weights) put(s shard) {
 	w.shards = append(w.shards, s)
 	for _, name := range s.Names() {
 		w.home[name] = s
@@ -109,8 +111,8 @@ func (w *weightFiles) put(s shard) {
 }
 
 // openShards opens the files of an index and demands that both agree on where every tensor is.
-func openShards(dir string, data []byte) (*weightFiles, error) {
-	w := &weightFiles{path: filepath.Join(dir, indexName), home: map[string]shard{}}
+func openShards(dir string, data []byte) (*Weights, error) {
+	w := &Weights{path: filepath.Join(dir, indexName), home: map[string]shard{}}
 	var index struct {
 		WeightMap map[string]string `json:"weight_map"`
 	}
@@ -138,7 +140,7 @@ func openShards(dir string, data []byte) (*weightFiles, error) {
 		}
 	}
 	if faults := w.disagreements(index.WeightMap); len(faults) > 0 {
-		w.close()
+		w.Close()
 		return nil, &FileError{Path: w.path, Faults: shorten(faults)}
 	}
 	return w, nil
@@ -150,7 +152,7 @@ func plainName(name string) bool {
 }
 
 // disagreements compares the index with what the files hold.
-func (w *weightFiles) disagreements(index map[string]string) (faults []error) {
+func (w *Weights) disagreements(index map[string]string) (faults []error) {
 	for _, tensor := range slices.Sorted(maps.Keys(index)) {
 		if _, ok := w.home[tensor]; !ok {
 			faults = append(faults, fmt.Errorf("weight_map: %s is not in %s", tensor, index[tensor]))

@@ -1,4 +1,4 @@
-package hf
+package files
 
 import (
 	"context"

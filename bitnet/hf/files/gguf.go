@@ -1,4 +1,4 @@
-package hf
+package files
 
 import (
 	"encoding/json"
@@ -19,7 +19,7 @@ var ggufModelTypes = map[string]arch.Family{
 
 // openGGUF reads all of a GGUF file but its weights. Its metadata become the files that a folder would have, so that all that
 // is checked there is checked here, and Save leaves a complete folder.
-func openGGUF(path string) (*Model, *weightFiles, error) {
+func openGGUF(path string) (*Model, *Weights, error) {
 	file, err := gguf.Open(path)
 	if err != nil {
 		return nil, nil, err
@@ -33,7 +33,7 @@ func openGGUF(path string) (*Model, *weightFiles, error) {
 	return m, w, nil
 }
 
-func (m *Model) readGGUF(path string, file *gguf.File) (*weightFiles, error) {
+func (m *Model) readGGUF(path string, file *gguf.File) (*Weights, error) {
 	g := &ggufConfig{meta: file.Metadata(), file: file, config: map[string]any{}}
 	g.read()
 	if len(g.faults) > 0 {
@@ -58,7 +58,7 @@ func (m *Model) readGGUF(path string, file *gguf.File) (*weightFiles, error) {
 	if err := m.parse(path); err != nil {
 		return nil, err
 	}
-	w := &weightFiles{path: path, home: map[string]shard{}}
+	w := &Weights{path: path, home: map[string]shard{}}
 	w.put(shard{path, newGGUFTensors(file, m.Config)})
 	return w, w.check(m.Config)
 }

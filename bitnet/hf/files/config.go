@@ -1,4 +1,4 @@
-package hf
+package files
 
 import (
 	"bytes"
@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/bitdistill/bitdistill/bitnet"
 	"github.com/bitdistill/bitdistill/bitnet/arch"
 )
 
@@ -26,7 +25,7 @@ const maxLayers = 10_000
 // is not built is refused (see keys.go). A key that is not known at all is left alone: transformers' own code for these
 // model types does not read it either; [UnknownKeys] lists them for a warning.
 //
-// The key "bitdistill" of our students holds a bitnet.Quantization; without it the model is bitnet.Full.
+// The key "bitdistill" of our students holds a arch.Quantization; without it the model is bitnet.Full.
 func ParseConfig(path string, data []byte) (arch.Config, error) {
 	raw, err := parseObject(path, data)
 	if err != nil {
@@ -186,22 +185,22 @@ func (f *fields) config() arch.Config {
 }
 
 // quantization reads the key that our students have.
-func (f *fields) quantization() bitnet.Quantization {
+func (f *fields) quantization() arch.Quantization {
 	const name = "bitdistill"
 	raw, ok := f.get(name)
 	if !ok {
-		return bitnet.Full()
+		return arch.Full()
 	}
-	var q bitnet.Quantization
+	var q arch.Quantization
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&q); err != nil {
 		f.fault(name, "%v", err)
-		return bitnet.Full()
+		return arch.Full()
 	}
 	if err := q.Validate(); err != nil {
 		f.fault(name, "%w", err)
-		return bitnet.Full()
+		return arch.Full()
 	}
 	return q
 }
