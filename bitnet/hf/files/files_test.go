@@ -50,6 +50,14 @@ func TestOpenAndSave(t *testing.T) {
 		if err := copied.Read(tensor, got); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%s: other values than in the original (%v)", tensor.Name, err)
 		}
+		width := tensor.Dims[len(tensor.Dims)-1]
+		last := make([]float32, width)
+		if err := copied.ReadRows(tensor, len(want)/width-1, last); err != nil || !slices.Equal(last, want[len(want)-width:]) {
+			t.Errorf("%s: another last row than in the original (%v)", tensor.Name, err)
+		}
+		if err := copied.ReadRows(tensor, len(want)/width, last); err == nil {
+			t.Errorf("%s: a row behind the last", tensor.Name)
+		}
 	}
 	if err := weights.Read(m.Config.Tensors()[0], make([]float32, 3)); err == nil || !strings.Contains(err.Error(), "room for 3 values") {
 		t.Errorf("got %v", err)

@@ -91,35 +91,34 @@ func (g ggufTensors) Shape(name string) ([]int, error) {
 	return info.Shape, nil
 }
 
-// ReadFloat32s reads a tensor in our layout: queries and keys of the llama architecture have their rows in pairs there, and Gemma's
+// ReadRows reads rows in our layout: queries and keys of the llama architecture have their rows in pairs there, and Gemma's
 // norms are stored with 1 added.
-func (g ggufTensors) ReadFloat32s(name string, dst []float32) error {
-	if err := g.ReadRows(g.stored[name], 0, dst); err != nil {
+func (g ggufTensors) ReadRows(name string, first int, dst []float32) error {
+	stored, t := g.stored[name], g.ours[name]
+	if g.config.Family == arch.Llama && (strings.HasSuffix(name, "q_proj.weight") || strings.HasSuffix(name, "k_proj.weight")) {
+		return g.readPaired(stored, first, t.Dims[1], dst)
+	}
+	if err := g.File.ReadRows(stored, first, dst); err != nil {
 		return err
 	}
-	switch t := g.ours[name]; {
-	case t.Kind == arch.Norm && g.config.NormOffset() != 0:
+	if t.Kind == arch.Norm && g.config.NormOffset() != 0 {
 		for i := range dst {
 			dst[i] -= float32(g.config.NormOffset())
 		}
-	case g.config.Family == arch.Llama && strings.HasSuffix(name, "q_proj.weight"):
-		unpair(dst, g.config.Heads, g.config.HeadDim)
-	case g.config.Family == arch.Llama && strings.HasSuffix(name, "k_proj.weight"):
-		unpair(dst, g.config.KVHeads, g.config.HeadDim)
 	}
 	return nil
 }
 
-// unpair puts the rows 2i and 2i+1 of each head, which the rotary embedding turns together, at i and i + headDim/2.
-func unpair(w []float32, heads, headDim int) {
-	width := len(w) / (heads * headDim)
-	head := make([]float32, headDim*width)
-	for h := range heads {
-		rows := w[h*len(head) : (h+1)*len(head)]
-		copy(head, rows)
-		for i := range headDim {
-			to := i/2 + i%2*headDim/2
-			copy(rows[to*width:(to+1)*width], head[i*width:(i+1)*width])
+// readPaired reads rows of a matrix where the rows 2i and 2i+1 of each head, which the rotary embedding turns together, are ours i
+// and i + headDim/2.
+func (g ggufTensors) readPaired(stored string, first, width int, dst []float32) error {
+	for n := range len(dst) / width {
+		head, i := (first+n)/g.config.HeadDim, (first+n)%g.config.HeadDim
+		half := g.config.HeadDim / 2
+		row := head*g.config.HeadDim + i%half*2 + i/half
+		if err := g.File.ReadRows(stored, row, dst[n*width:(n+1)*width]); err != nil {
+			return err
 		}
 	}
+	return nil
 }

@@ -27,8 +27,8 @@ type weightFile interface {
 	Names() []string
 	// Shape is row-major. It is an error if the tensor's type cannot be read as float32.
 	Shape(name string) ([]int, error)
-	// ReadFloat32s fills dst, which has the tensor's size.
-	ReadFloat32s(name string, dst []float32) error
+	// ReadRows fills dst with whole rows, of the last dimension's width, from row first on. There are so many.
+	ReadRows(name string, first int, dst []float32) error
 	Close() error
 }
 
@@ -48,6 +48,11 @@ func (f safetensorsFile) Shape(name string) ([]int, error) {
 		return info.Shape, nil
 	}
 	return nil, fmt.Errorf("dtype %s is not supported; supported are F32, F16, BF16", info.DType)
+}
+
+func (f safetensorsFile) ReadRows(name string, first int, dst []float32) error {
+	info, _ := f.Info(name)
+	return f.ReadPart(name, first*info.Shape[len(info.Shape)-1], dst)
 }
 
 // Weights are the open weight files of a model. They may be read from several goroutines.

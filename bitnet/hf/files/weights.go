@@ -117,23 +117,32 @@ func (w *Weights) Read(t arch.Tensor, dst []float32) error {
 	if len(dst) != t.Size() {
 		return fmt.Errorf("%s: room for %d values, the tensor has %d", t.Name, len(dst), t.Size())
 	}
-	if err := w.values(t.Name, dst); err != nil {
+	return w.ReadRows(t, 0, dst)
+}
+
+// ReadRows is [Weights.Read] of the rows from first on that dst has room for. A vector has one row.
+func (w *Weights) ReadRows(t arch.Tensor, first int, dst []float32) error {
+	width := t.Dims[len(t.Dims)-1]
+	if rows := t.Size() / width; len(dst)%width != 0 || first < 0 || len(dst)/width > rows-first {
+		return fmt.Errorf("%s: room for %d values from row %d on, the tensor has %d rows of %d", t.Name, len(dst), first, rows, width)
+	}
+	if err := w.values(t.Name, first, width, dst); err != nil {
 		return err
 	}
 	if w.tied && t.Kind == arch.Embedding {
-		return w.checkTied(t, dst)
+		return w.checkTied(t, first, dst)
 	}
 	return nil
 }
 
-// values fills dst with a tensor.
-func (w *Weights) values(name string, dst []float32) error {
+// values fills dst with rows of a tensor.
+func (w *Weights) values(name string, first, width int, dst []float32) error {
 	home := w.home[name]
-	if err := home.ReadFloat32s(name, dst); err != nil {
+	if err := home.ReadRows(name, first, dst); err != nil {
 		return err
 	}
 	if i := nonFinite(dst); i >= 0 {
-		return fileErrorf(home.path, "%s: value %d is %g; the weights are damaged", name, i, dst[i])
+		return fileErrorf(home.path, "%s: value %d is %g; the weights are damaged", name, first*width+i, dst[i])
 	}
 	return nil
 }
@@ -149,7 +158,7 @@ func nonFinite(values []float32) int {
 }
 
 // checkTied allows a head beside a tied embedding only if leaving it out changes nothing.
-func (w *Weights) checkTied(embedding arch.Tensor, values []float32) error {
+func (w *Weights) checkTied(embedding arch.Tensor, first int, values []float32) error {
 	home, ok := w.home[headName]
 	if !ok {
 		return nil
@@ -160,13 +169,14 @@ func (w *Weights) checkTied(embedding arch.Tensor, values []float32) error {
 		return &FileError{Path: home.path, Faults: []error{err}}
 	}
 	head := make([]float32, len(values))
-	if err := w.values(headName, head); err != nil {
+	width := t.Dims[1]
+	if err := w.values(headName, first, width, head); err != nil {
 		return err
 	}
 	for i, v := range head {
 		if math.Float32bits(v) != math.Float32bits(values[i]) {
 			return fileErrorf(home.path, "%s: differs from %s at value %d, but tie_word_embeddings is true; set it to false",
-				headName, embeddingName, i)
+				headName, embeddingName, first*width+i)
 		}
 	}
 	return nil
