@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/internal/safetensors"
@@ -132,7 +134,7 @@ func (m *Model) Save(dir string, weights func(t arch.Tensor, use func(values []f
 	if err := m.Config.Validate(); err != nil {
 		return &FileError{Path: configName + " to be saved", Faults: flatten(err)}
 	}
-	config, err := m.configJSON()
+	contents, err := m.Contents()
 	if err != nil {
 		return err
 	}
@@ -146,14 +148,44 @@ func (m *Model) Save(dir string, weights func(t arch.Tensor, use func(values []f
 	if err := writeWeights(filepath.Join(dir, weightsName), stored); err != nil {
 		return err
 	}
-	for _, name := range carried {
-		if data, ok := m.files[name]; ok {
+	for _, name := range append(slices.Clone(carried), configName) { // the config last
+		if data, ok := contents[name]; ok {
 			if err := os.WriteFile(filepath.Join(dir, name), data, 0o666); err != nil {
 				return err
 			}
 		}
 	}
-	return os.WriteFile(filepath.Join(dir, configName), config, 0o666)
+	return nil
+}
+
+// Contents are the files that Save writes, by name, but for the weights.
+func (m *Model) Contents() (map[string][]byte, error) {
+	config, err := m.configJSON()
+	if err != nil {
+		return nil, err
+	}
+	contents := maps.Clone(m.files)
+	if contents == nil {
+		contents = map[string][]byte{}
+	}
+	contents[configName] = config
+	return contents, nil
+}
+
+// FromContents makes a model of the contents of its files, by name, such as another model's [Model.Contents]. path stands in front of
+// errors. Files of other names than a model keeps are left out.
+func FromContents(path string, contents map[string][]byte) (*Model, error) {
+	m := &Model{files: map[string][]byte{}, path: path}
+	for _, name := range carried {
+		if data, ok := contents[name]; ok {
+			m.files[name] = data
+		}
+	}
+	var ok bool
+	if m.config, ok = contents[configName]; !ok {
+		return nil, fileErrorf(path, "no %s", configName)
+	}
+	return m, m.parse(path)
 }
 
 // stored lists the weights for writing, as float32 in the table's names.
