@@ -358,25 +358,3 @@ func TestResidualPathGivesNoGradient(t *testing.T) {
 		t.Errorf("both forms give dL/dX = %v; the example shows nothing", dx)
 	}
 }
-
-func TestQuantizationValidate(t *testing.T) {
-	for _, q := range []bitnet.Quantization{bitnet.Full(), bitnet.Ternary(bitnet.SubLNNone), bitnet.Ternary(bitnet.SubLNOutput), bitnet.Ternary(bitnet.SubLNAll)} {
-		if err := q.Validate(); err != nil {
-			t.Errorf("%+v: %v", q, err)
-		}
-	}
-	for want, q := range map[string]bitnet.Quantization{
-		"weights":     {Weights: "ternary", SubLN: bitnet.SubLNNone},
-		"subln":       {Weights: bitnet.AbsMean, SubLN: "some"},
-		"fp16_scales": {Weights: bitnet.FullPrecision, SubLN: bitnet.SubLNNone, FP16Scales: true},
-		"subln_eps":   {Weights: bitnet.AbsMean, SubLN: bitnet.SubLNAll, SubLNEps: math.NaN()},
-	} {
-		if err := q.Validate(); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%+v: error %v does not name %s", q, err, want)
-		}
-	}
-	both := bitnet.Quantization{Weights: "ternary", SubLN: "some"}.Validate()
-	if both == nil || !strings.Contains(both.Error(), "weights: ") || !strings.Contains(both.Error(), "subln: ") {
-		t.Errorf("two faults: %v", both)
-	}
-}

@@ -95,7 +95,7 @@ func (l Linear) Freeze(weight *Node) (operand, scale *Node) {
 	if l.Weights == FullPrecision {
 		return matmul.Transpose(weight), nil
 	}
-	codes, scale := Quantization{Weights: l.Weights, FP16Scales: l.FP16Scales}.QuantizeWeights(weight)
+	codes, scale := QuantizeWeightsAs(weight, Quantization{Weights: l.Weights, FP16Scales: l.FP16Scales})
 	switch l.Weights {
 	case AbsMean:
 		return matmul.Transpose(codes), scale

@@ -13,10 +13,6 @@ import (
 // Node is a value of the graph under construction.
 type Node = graph.Node
 
-// ScaleFloor is the smallest scale of weights and of activations (reference code of BitNet Distillation): an all-zero matrix
-// or token then quantizes to zeros instead of NaN.
-const ScaleFloor = 1e-5
-
 // activationLevels is the largest int8 code: activations are scaled so that their largest magnitude becomes 127.
 const activationLevels = 127
 
@@ -33,12 +29,12 @@ func straightThrough(x, quantized *Node) *Node {
 // scale broadcasts against w: [1, 1] for [AbsMean], [out, 1] for [Channel], [out, in] for [Block] and [BlockPadded]; it
 // carries no gradient.
 func QuantizeWeights(w *Node, kind Weights) (codes, scale *Node) {
-	return Quantization{Weights: kind}.QuantizeWeights(w)
+	return QuantizeWeightsAs(w, Quantization{Weights: kind})
 }
 
-// QuantizeWeights is [QuantizeWeights] with the quantizer of q, whose scales are rounded where q says so. The codes are those of
+// QuantizeWeightsAs is [QuantizeWeights] with the quantizer of q, whose scales are rounded where q says so. The codes are those of
 // the rounded scale.
-func (q Quantization) QuantizeWeights(w *Node) (codes, scale *Node) {
+func QuantizeWeightsAs(w *Node, q Quantization) (codes, scale *Node) {
 	kind := q.Weights
 	magnitude := graph.StopGradient(graph.Abs(w))
 	out, in := w.Shape().Dimensions[0], w.Shape().Dimensions[1]

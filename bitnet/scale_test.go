@@ -55,7 +55,7 @@ func TestFP16Scales(t *testing.T) {
 		outs := run(t, func(w *graph.Node) []*graph.Node {
 			var all []*graph.Node
 			for _, rounded := range []bool{false, true} {
-				codes, scale := bitnet.Quantization{Weights: kind, FP16Scales: rounded}.QuantizeWeights(w)
+				codes, scale := bitnet.QuantizeWeightsAs(w, bitnet.Quantization{Weights: kind, FP16Scales: rounded})
 				product := graph.Mul(codes, scale)
 				all = append(all, codes, scale, graph.Gradient(graph.ReduceAllSum(graph.Mul(product, graph.AddScalar(graph.StopGradient(w), 1))), w)[0])
 			}

@@ -13,8 +13,9 @@ import (
 	"time"
 
 	"github.com/bitdistill/bitdistill/bitnet"
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/hf"
+	"github.com/bitdistill/bitdistill/bitnet/hf/files"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/internal/backend"
 	"github.com/gomlx/compute/dtypes"
@@ -32,18 +33,18 @@ const teacherSeed = 2
 // benchShapes are models to measure on, and the preset whose settings go with each.
 var benchShapes = []struct {
 	name, preset string
-	config       decoder.Config
+	config       arch.Config
 }{
-	{"stories260k", "embedded", decoder.Config{
-		Family: decoder.Llama, VocabSize: 512, HiddenSize: 64, IntermediateSize: 172, Layers: 5, Heads: 8, KVHeads: 4, HeadDim: 8,
+	{"stories260k", "embedded", arch.Config{
+		Family: arch.Llama, VocabSize: 512, HiddenSize: 64, IntermediateSize: 172, Layers: 5, Heads: 8, KVHeads: 4, HeadDim: 8,
 		MaxPositions: 512, NormEps: 1e-5, RopeTheta: 1e4, TieEmbeddings: true, Quantization: bitnet.Full(),
 	}},
-	{"smollm2-135m", "classification", decoder.Config{
-		Family: decoder.Llama, VocabSize: 49152, HiddenSize: 576, IntermediateSize: 1536, Layers: 30, Heads: 9, KVHeads: 3, HeadDim: 64,
+	{"smollm2-135m", "classification", arch.Config{
+		Family: arch.Llama, VocabSize: 49152, HiddenSize: 576, IntermediateSize: 1536, Layers: 30, Heads: 9, KVHeads: 3, HeadDim: 64,
 		MaxPositions: 8192, NormEps: 1e-5, RopeTheta: 1e5, TieEmbeddings: true, Quantization: bitnet.Full(),
 	}},
-	{"qwen3-0.6b", "classification", decoder.Config{
-		Family: decoder.Qwen3, VocabSize: 151936, HiddenSize: 1024, IntermediateSize: 3072, Layers: 28, Heads: 16, KVHeads: 8, HeadDim: 128,
+	{"qwen3-0.6b", "classification", arch.Config{
+		Family: arch.Qwen3, VocabSize: 151936, HiddenSize: 1024, IntermediateSize: 3072, Layers: 28, Heads: 16, KVHeads: 8, HeadDim: 128,
 		MaxPositions: 40960, NormEps: 1e-6, RopeTheta: 1e6, TieEmbeddings: true, Quantization: bitnet.Full(),
 	}},
 }
@@ -83,8 +84,8 @@ type BenchProgram struct {
 	EveryPosition bool            `json:"every_position"`
 	Steps         int             `json:"steps"`
 	Repetitions   int             `json:"repetitions"`
-	Student       decoder.Config  `json:"student"`
-	Teacher       *decoder.Config `json:"teacher,omitempty"` // of stage 3
+	Student       arch.Config  `json:"student"`
+	Teacher       *arch.Config `json:"teacher,omitempty"` // of stage 3
 	Training      Training        `json:"training"`
 	Loss          Loss            `json:"loss"` // of stage 3
 	// Operations are the floating-point operations of a step that count for the utilisation. With n tokens, of which s have logits,
@@ -194,9 +195,9 @@ func (p *BenchProgram) operations() float64 {
 	if p.Stage == 3 && !p.EveryPosition {
 		logits = float64(p.Batch * p.Answer)
 	}
-	forward := func(c decoder.Config) float64 {
+	forward := func(c arch.Config) float64 {
 		attention := 4 * tokens * float64(c.Layers*c.Heads*c.HeadDim*p.Length)
-		return 2*tokens*float64(c.Parameters(decoder.Linear)) + attention + 2*logits*float64(c.HiddenSize*c.VocabSize)
+		return 2*tokens*float64(c.Parameters(arch.Linear)) + attention + 2*logits*float64(c.HiddenSize*c.VocabSize)
 	}
 	sum := 3 * forward(p.Student)
 	if p.Teacher != nil {
@@ -374,7 +375,7 @@ func (b *bench) batch(rows int) *data.Batch {
 }
 
 // randomDecoder has weights of a variance of 1/inputs, and norms of 1. Equal seeds make equal ones.
-func randomDecoder(c decoder.Config, seed uint64) (*hf.Model, error) {
+func randomDecoder(c arch.Config, seed uint64) (*hf.Model, error) {
 	store := model.NewStore()
 	values := make([]*tensors.Tensor, len(c.Tensors()))
 	var wg sync.WaitGroup
@@ -392,17 +393,17 @@ func randomDecoder(c decoder.Config, seed uint64) (*hf.Model, error) {
 			return nil, err
 		}
 	}
-	return &hf.Model{Config: c, Store: store}, nil
+	return &hf.Model{Model: files.Model{Config: c}, Store: store}, nil
 }
 
-func randomTensor(t decoder.Tensor, rng *rand.Rand) *tensors.Tensor {
+func randomTensor(t arch.Tensor, rng *rand.Rand) *tensors.Tensor {
 	x := tensors.FromShape(shapes.Make(dtypes.Float32, t.Dims...))
 	tensors.MustMutableFlatData(x, func(values []float32) {
 		for i := range values {
 			switch t.Kind {
-			case decoder.Norm, decoder.SubLNorm:
+			case arch.Norm, arch.SubLNorm:
 				values[i] = 1
-			case decoder.Bias:
+			case arch.Bias:
 			default:
 				values[i] = (2*rng.Float32() - 1) * float32(math.Sqrt(3/float64(t.Dims[1])))
 			}

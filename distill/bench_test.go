@@ -6,7 +6,7 @@ import (
 	"math"
 	"testing"
 
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 )
 
@@ -31,7 +31,7 @@ func TestBenchShapes(t *testing.T) {
 		}
 	}
 	if got, want := benchShapes[0].config, pretrained.Config; got.Heads != want.Heads || got.KVHeads != want.KVHeads || got.RopeTheta != want.RopeTheta ||
-		got.NormEps != want.NormEps || got.MaxPositions != want.MaxPositions || got.Parameters(decoder.Linear) != want.Parameters(decoder.Linear) {
+		got.NormEps != want.NormEps || got.MaxPositions != want.MaxPositions || got.Parameters(arch.Linear) != want.Parameters(arch.Linear) {
 		t.Errorf("stories260k: %+v, the model in the binary is %+v", got, want)
 	}
 }

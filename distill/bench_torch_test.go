@@ -13,8 +13,9 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/bitnet"
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/hf"
+	"github.com/bitdistill/bitdistill/bitnet/hf/files"
 	"github.com/bitdistill/bitdistill/scripts/peers"
 )
 
@@ -37,17 +38,17 @@ func TestTorchModels(t *testing.T) {
 	const float, floatLater, ternary, ternaryLater = 1e-5, 1e-4, 1e-3, 3e-2
 	for _, c := range []struct {
 		name         string
-		family       decoder.Family
+		family       arch.Family
 		spec         BenchSpec
 		quantization bitnet.Quantization
 		first, then  float64 // tolerances of the first step and of those behind it
 	}{
-		{"stage 2 in full precision", decoder.Llama, tinySpec(2), bitnet.Full(), float, floatLater},
-		{"stage 2", decoder.Llama, tinySpec(2), bitnet.Ternary(bitnet.SubLNOutput), ternary, ternaryLater},
-		{"stage 3 in full precision", decoder.Llama, tinySpec(3), bitnet.Full(), float, floatLater},
-		{"stage 3, Qwen3 in full precision", decoder.Qwen3, everyPosition(tinySpec(3)), bitnet.Full(), float, floatLater},
-		{"stage 3", decoder.Llama, tinySpec(3), bitnet.Ternary(bitnet.SubLNOutput), ternary, ternaryLater},
-		{"stage 3, Qwen3, all positions", decoder.Qwen3, everyPosition(tinySpec(3)), bitnet.Ternary(bitnet.SubLNAll), ternary, ternaryLater},
+		{"stage 2 in full precision", arch.Llama, tinySpec(2), bitnet.Full(), float, floatLater},
+		{"stage 2", arch.Llama, tinySpec(2), bitnet.Ternary(bitnet.SubLNOutput), ternary, ternaryLater},
+		{"stage 3 in full precision", arch.Llama, tinySpec(3), bitnet.Full(), float, floatLater},
+		{"stage 3, Qwen3 in full precision", arch.Qwen3, everyPosition(tinySpec(3)), bitnet.Full(), float, floatLater},
+		{"stage 3", arch.Llama, tinySpec(3), bitnet.Ternary(bitnet.SubLNOutput), ternary, ternaryLater},
+		{"stage 3, Qwen3, all positions", arch.Qwen3, everyPosition(tinySpec(3)), bitnet.Ternary(bitnet.SubLNAll), ternary, ternaryLater},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.spec.Layers = 0
@@ -82,7 +83,7 @@ func compareWithTorch(t *testing.T, python string, p *BenchProgram, first, then 
 		}
 		return filepath.Join(dir, name, "model.safetensors")
 	}
-	check := torchCheck{Student: save("student", &hf.Model{Config: p.Student, Store: b.stepper.store})}
+	check := torchCheck{Student: save("student", &hf.Model{Model: files.Model{Config: p.Student}, Store: b.stepper.store})}
 	if p.Teacher != nil {
 		teacher, err := randomDecoder(*p.Teacher, teacherSeed)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/bitdistill/bitdistill/bitnet/hf"
 	"github.com/bitdistill/bitdistill/bitnet/hf/chat"
+	"github.com/bitdistill/bitdistill/bitnet/hf/files"
 	"github.com/bitdistill/bitdistill/distill/data"
 )
 
@@ -39,7 +40,7 @@ func chatNote(ctx context.Context, m *hf.Model, t data.Task) string {
 	return fmt.Sprintf("conversations: rendered by %s; answers end with %s", c.Source, end)
 }
 
-func templateOf(ctx context.Context, m *hf.Model, t data.Task) (*hf.Chat, error) {
+func templateOf(ctx context.Context, m *hf.Model, t data.Task) (*files.Chat, error) {
 	if t.Messages == "" {
 		return nil, nil
 	}

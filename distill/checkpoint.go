@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/internal/atomicfile"
 	"github.com/bitdistill/bitdistill/internal/safetensors"
 	"github.com/gomlx/compute/dtypes"
@@ -43,7 +43,7 @@ const (
 )
 
 // save writes a checkpoint and removes those that are no longer needed.
-func (c *checkpoints) save(store *model.Store, cfg decoder.Config, state trainState) error {
+func (c *checkpoints) save(store *model.Store, cfg arch.Config, state trainState) error {
 	name := folderOf(stepPrefix, state.Step)
 	if err := c.clear(name); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
@@ -106,7 +106,7 @@ func (c *checkpoints) clear(name string) error {
 
 // saveBest keeps the weights of the best evaluation so far. Those of earlier ones stay until a checkpoint is saved: a
 // training that is killed goes on from one that knows of no other.
-func (c *checkpoints) saveBest(store *model.Store, cfg decoder.Config, state trainState) error {
+func (c *checkpoints) saveBest(store *model.Store, cfg arch.Config, state trainState) error {
 	name := folderOf(bestPrefix, state.Step)
 	if err := os.RemoveAll(filepath.Join(c.dir, name)); err != nil {
 		return fmt.Errorf("best weights: %w", err)
@@ -117,7 +117,7 @@ func (c *checkpoints) saveBest(store *model.Store, cfg decoder.Config, state tra
 	return nil
 }
 
-func (c *checkpoints) write(name string, store *model.Store, cfg decoder.Config, state trainState, others func() ([]safetensors.Tensor, error)) error {
+func (c *checkpoints) write(name string, store *model.Store, cfg arch.Config, state trainState, others func() ([]safetensors.Tensor, error)) error {
 	if err := os.MkdirAll(c.dir, 0o777); err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (c *checkpoints) list(prefix string) ([]string, error) {
 
 // load restores the newest checkpoint that is whole into the store: weights are set, moments and counters created. found
 // is false if there is none; one that is damaged is reported and passed over.
-func (c *checkpoints) load(store *model.Store, cfg decoder.Config, report func(format string, args ...any)) (state trainState, found bool, err error) {
+func (c *checkpoints) load(store *model.Store, cfg arch.Config, report func(format string, args ...any)) (state trainState, found bool, err error) {
 	if err := atomicfile.CleanTemp(c.dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return state, false, err
 	}
@@ -191,7 +191,7 @@ func (c *checkpoints) load(store *model.Store, cfg decoder.Config, report func(f
 }
 
 // restore checks and reads one checkpoint. The store is changed only when all of it could be read.
-func (c *checkpoints) restore(dir string, store *model.Store, cfg decoder.Config) (state trainState, err error) {
+func (c *checkpoints) restore(dir string, store *model.Store, cfg arch.Config) (state trainState, err error) {
 	if err := atomicfile.Verify(dir); err != nil {
 		return state, fmt.Errorf("checkpoint %s is damaged: %w", dir, err)
 	}
@@ -220,7 +220,7 @@ func (c *checkpoints) restore(dir string, store *model.Store, cfg decoder.Config
 }
 
 // loadBest sets the weights of the best evaluation.
-func (c *checkpoints) loadBest(store *model.Store, cfg decoder.Config, mark bestMark) error {
+func (c *checkpoints) loadBest(store *model.Store, cfg arch.Config, mark bestMark) error {
 	dir := filepath.Join(c.dir, folderOf(bestPrefix, mark.Step))
 	if err := atomicfile.Verify(dir); err != nil {
 		return fmt.Errorf("the best weights, of step %d, are damaged: %w; remove %s to train this stage again", mark.Step, err, c.dir)
@@ -240,7 +240,7 @@ func (c *checkpoints) loadBest(store *model.Store, cfg decoder.Config, mark best
 }
 
 // modelTensors are the weights of a model, by their Hugging Face names.
-func modelTensors(store *model.Store, cfg decoder.Config) ([]safetensors.Tensor, error) {
+func modelTensors(store *model.Store, cfg arch.Config) ([]safetensors.Tensor, error) {
 	var all []safetensors.Tensor
 	for _, t := range cfg.Tensors() {
 		f, err := fileTensor(t.Name, store.GetVariable(t.Path()))
@@ -253,7 +253,7 @@ func modelTensors(store *model.Store, cfg decoder.Config) ([]safetensors.Tensor,
 }
 
 // otherTensors are the variables that a training added to the model's: moments and counters.
-func otherTensors(store *model.Store, cfg decoder.Config) ([]safetensors.Tensor, error) {
+func otherTensors(store *model.Store, cfg arch.Config) ([]safetensors.Tensor, error) {
 	var all []safetensors.Tensor
 	for v := range othersOf(store, cfg) {
 		if strings.HasPrefix(v.Path(), "/"+teacherScope+"/") || !v.HasValue() {
@@ -269,7 +269,7 @@ func otherTensors(store *model.Store, cfg decoder.Config) ([]safetensors.Tensor,
 }
 
 // othersOf walks the variables of the store that are not the model's own.
-func othersOf(store *model.Store, cfg decoder.Config) func(yield func(*model.Variable) bool) {
+func othersOf(store *model.Store, cfg arch.Config) func(yield func(*model.Variable) bool) {
 	own := map[string]bool{}
 	for _, t := range cfg.Tensors() {
 		own[t.Path()] = true
@@ -284,7 +284,7 @@ func othersOf(store *model.Store, cfg decoder.Config) func(yield func(*model.Var
 }
 
 // dropOthers removes all variables that are not the model's own.
-func dropOthers(store *model.Store, cfg decoder.Config) error {
+func dropOthers(store *model.Store, cfg arch.Config) error {
 	var paths []string
 	for v := range othersOf(store, cfg) {
 		paths = append(paths, v.Path())
@@ -353,7 +353,7 @@ func readTensors(path string) (map[string]*tensors.Tensor, error) {
 	return all, nil
 }
 
-func setWeights(store *model.Store, cfg decoder.Config, values map[string]*tensors.Tensor) error {
+func setWeights(store *model.Store, cfg arch.Config, values map[string]*tensors.Tensor) error {
 	for _, t := range cfg.Tensors() {
 		value, ok := values[t.Name]
 		if !ok || !slices.Equal(value.Shape().Dimensions, t.Dims) {

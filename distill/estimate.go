@@ -1,7 +1,7 @@
 package distill
 
 import (
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 )
 
 // Memory is an estimate of the bytes that one training holds at its peak.
@@ -24,12 +24,12 @@ const float = 4 // bytes of a float32, in which everything is held
 //
 // and the activations of n micro-batches, see activations. answers is the largest number of tokens of a row of the task that the
 // loss counts.
-func (c Config) memory(base, student, teacher decoder.Config, cores, answers int) []Memory {
+func (c Config) memory(base, student, teacher arch.Config, cores, answers int) []Memory {
 	direct := student
 	direct.Quantization = c.directQuantization()
 	trainings := []struct {
 		label string
-		model decoder.Config
+		model arch.Config
 		t     Training
 	}{{FullLabel, base, c.FineTune}, {BitNetLabel, direct, c.BitNetSFT}, {Stage2Label, student, c.Stage2}, {Stage3Label, student, c.Stage3}}
 	var all []Memory
@@ -66,9 +66,9 @@ func (c Config) memory(base, student, teacher decoder.Config, cores, answers int
 // workload is one micro-batch.
 type workload struct {
 	rows, length int
-	answers      int             // positions of a row whose logits are computed
-	teacher      *decoder.Config // nil without distillation
-	splitHeads   int             // of the attention relations; 0 without
+	answers      int          // positions of a row whose logits are computed
+	teacher      *arch.Config // nil without distillation
+	splitHeads   int          // of the attention relations; 0 without
 }
 
 // activations counts the values that the backward pass reads again. It is a count of the graph's nodes, checked against
@@ -85,7 +85,7 @@ type workload struct {
 //	logits     rows * answers * vocabulary * 4            logits, log-probabilities, probabilities, gradient
 //	teacher    one layer, since none waits for a backward pass, and rows * answers * vocabulary * 2
 //	relations  rows * split_heads * length^2 * 3 * 6      of Q, K and V: scores, their softmax and its logarithm on both sides
-func (w workload) activations(c decoder.Config) int64 {
+func (w workload) activations(c arch.Config) int64 {
 	total := int64(c.Layers)*w.layer(c) + w.once(c) + 4*w.logits(c)
 	if w.teacher != nil {
 		total += w.layer(*w.teacher) + w.once(*w.teacher) + 2*w.logits(*w.teacher)
@@ -94,16 +94,16 @@ func (w workload) activations(c decoder.Config) int64 {
 	return total
 }
 
-func (w workload) layer(c decoder.Config) int64 {
+func (w workload) layer(c arch.Config) int64 {
 	q, k := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
 	return w.tokens() * int64(8*c.HiddenSize+8*q+6*k+7*c.IntermediateSize+2*c.Heads*w.length)
 }
 
-func (w workload) once(c decoder.Config) int64 {
+func (w workload) once(c arch.Config) int64 {
 	return w.tokens() * int64((c.Heads+c.KVHeads)*c.HeadDim+c.Heads*w.length)
 }
 
-func (w workload) logits(c decoder.Config) int64 {
+func (w workload) logits(c arch.Config) int64 {
 	return int64(w.rows) * int64(w.answers) * int64(c.VocabSize)
 }
 

@@ -3,13 +3,13 @@ package distill
 import (
 	"testing"
 
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 )
 
 // A decoder so small that everything can be counted by hand: 2 layers, widths 4 (hidden), 6 (feed-forward), 4 (queries)
 // and 2 (keys and values), 10 tokens in the vocabulary.
-var countable = decoder.Config{
-	Family: decoder.Llama, VocabSize: 10, HiddenSize: 4, IntermediateSize: 6, Layers: 2, Heads: 2, KVHeads: 1, HeadDim: 2,
+var countable = arch.Config{
+	Family: arch.Llama, VocabSize: 10, HiddenSize: 4, IntermediateSize: 6, Layers: 2, Heads: 2, KVHeads: 1, HeadDim: 2,
 	MaxPositions: 64, NormEps: 1e-5, RopeTheta: 1e4, TieEmbeddings: true,
 }
 

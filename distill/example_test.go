@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/bitdistill/bitdistill/bitnet"
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/distill"
 )
 
@@ -86,6 +86,6 @@ func ExampleConvert() {
 		log.Fatal(err)
 	}
 	c := student.Config
-	fmt.Println(c.Parameters(decoder.Linear), "of", c.Parameters(), "weights are ternary,", c.Parameters(decoder.SubLNorm), "were added")
+	fmt.Println(c.Parameters(arch.Linear), "of", c.Parameters(), "weights are ternary,", c.Parameters(arch.SubLNorm), "were added")
 	// Output: 226560 of 261212 weights are ternary, 1180 were added
 }

@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/bitnet"
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/hf"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/distill/embedded"
@@ -28,15 +28,15 @@ var openPretrained = sync.OnceValues(func() (*hf.Model, error) {
 })
 
 // tinyConfig is a decoder small enough to be trained hundreds of times in a test.
-func tinyConfig() decoder.Config {
-	return decoder.Config{
-		Family: decoder.Llama, VocabSize: 512, HiddenSize: 16, IntermediateSize: 24, Layers: 2, Heads: 4, KVHeads: 2, HeadDim: 4,
+func tinyConfig() arch.Config {
+	return arch.Config{
+		Family: arch.Llama, VocabSize: 512, HiddenSize: 16, IntermediateSize: 24, Layers: 2, Heads: 4, KVHeads: 2, HeadDim: 4,
 		MaxPositions: 64, NormEps: 1e-5, RopeTheta: 1e4, TieEmbeddings: true, Quantization: bitnet.Full(),
 	}
 }
 
 // randomModel has random weights and the tokenizer of the embedded model. Equal seeds make equal models, which share nothing.
-func randomModel(t testing.TB, cfg decoder.Config, seed uint64) *hf.Model {
+func randomModel(t testing.TB, cfg arch.Config, seed uint64) *hf.Model {
 	t.Helper()
 	pretrained, err := openPretrained()
 	if err != nil {
@@ -48,7 +48,7 @@ func randomModel(t testing.TB, cfg decoder.Config, seed uint64) *hf.Model {
 		values := make([]float32, tensor.Size())
 		for i := range values {
 			switch x := rng.NormFloat64(); tensor.Kind {
-			case decoder.Norm, decoder.SubLNorm:
+			case arch.Norm, arch.SubLNorm:
 				values[i] = float32(1 + x/10)
 			default:
 				values[i] = float32(x / math.Sqrt(float64(tensor.Dims[1])))
@@ -71,7 +71,7 @@ func tinyStudent(t testing.TB, seed uint64, where bitnet.SubLN) *hf.Model {
 }
 
 // weights copies the weights out of a store, by name.
-func weights(t testing.TB, cfg decoder.Config, store *model.Store) map[string][]float32 {
+func weights(t testing.TB, cfg arch.Config, store *model.Store) map[string][]float32 {
 	t.Helper()
 	all := map[string][]float32{}
 	for _, tensor := range cfg.Tensors() {

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bitdistill/bitdistill/bitnet/hf"
+	"github.com/bitdistill/bitdistill/bitnet/hf/files"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/distill/embedded"
 )
@@ -19,7 +19,7 @@ import (
 type inputs map[string]string
 
 // taskInputs are those of a training on the task.
-func (s *sources) taskInputs(ctx context.Context, tok *hf.Tokenizer) (inputs, error) {
+func (s *sources) taskInputs(ctx context.Context, tok *files.Tokenizer) (inputs, error) {
 	task, err := json.Marshal(s.task)
 	if err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func (s *sources) taskInputs(ctx context.Context, tok *hf.Tokenizer) (inputs, er
 }
 
 // corpusInputs are those of a training on the corpus.
-func (s *sources) corpusInputs(parts []*data.Corpus, tok *hf.Tokenizer) inputs {
+func (s *sources) corpusInputs(parts []*data.Corpus, tok *files.Tokenizer) inputs {
 	in := inputs{s.tokenizerInput(): tok.Hash()}
 	for _, part := range parts {
 		for name, sum := range part.Inputs() {

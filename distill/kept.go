@@ -10,8 +10,9 @@ import (
 	"os"
 	"time"
 
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/hf"
+	"github.com/bitdistill/bitdistill/bitnet/hf/files"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/distill/eval"
 )
@@ -22,7 +23,7 @@ import (
 type KeptTexts struct {
 	path   string
 	file   *os.File
-	tok    *hf.Tokenizer
+	tok    *files.Tokenizer
 	lines  func(row int) int
 	texts  map[int][]int32
 	before time.Duration // spent on the texts that were there
@@ -84,7 +85,7 @@ func textsOf(m *hf.Model, e *data.Examples, settings string) (string, error) {
 	err := json.NewEncoder(h).Encode(struct {
 		Data, Tokenizer, Settings string
 		Most                      int
-		Model                     decoder.Config
+		Model                     arch.Config
 	}{e.Fingerprint(), m.Tokenizer.Hash(), settings, e.MaxCompletion(), m.Config})
 	for _, t := range m.Config.Tensors() {
 		if err != nil {

@@ -1,6 +1,7 @@
 package distill
 
 import (
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
 	"github.com/bitdistill/bitdistill/distill/loss"
 	"github.com/gomlx/compute/dtypes"
@@ -16,7 +17,7 @@ type objective struct {
 	// answers means that only the tokens of the answer count, and only their logits are computed; else every next
 	// token counts, as in stage 2.
 	answers bool
-	teacher *decoder.Config // nil without distillation
+	teacher *arch.Config // nil without distillation
 	loss    Loss            // weights and normalisations of distillation; Relations and Layer resolved
 }
 
@@ -43,7 +44,7 @@ type microBatch struct {
 }
 
 // graph builds the total, CE, LD and AD of a micro-batch, scalars. The student is computed as opts say besides what is wanted of it.
-func (o objective) graph(scope *model.Scope, student decoder.Config, b microBatch, opts decoder.Options) (total, ce, ld, ad *graph.Node) {
+func (o objective) graph(scope *model.Scope, student arch.Config, b microBatch, opts decoder.Options) (total, ce, ld, ad *graph.Node) {
 	g := b.ids.Graph()
 	count := func(i int) *graph.Node { return graph.Reshape(graph.Slice(b.counts, graph.AxisElem(i))) }
 	in := decoder.Inputs{IDs: b.ids, Mask: b.mask}
@@ -83,7 +84,7 @@ func (o objective) graph(scope *model.Scope, student decoder.Config, b microBatc
 }
 
 // parts is the number of parts in which the logits of n positions are computed.
-func (o objective) parts(c decoder.Config, n int) int {
+func (o objective) parts(c arch.Config, n int) int {
 	const float = 4
 	rows := max(1, logitsBytes/float/c.VocabSize)
 	return (n + rows - 1) / rows

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/bitdistill/bitdistill/bitnet/hf"
+	"github.com/bitdistill/bitdistill/bitnet/hf/files"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/distill/embedded"
 	"github.com/bitdistill/bitdistill/internal/atomicfile"
@@ -195,7 +196,7 @@ func (f *fetcher) files(ctx context.Context, name string, keep bool) (files []da
 
 // OpenTokenizer is the tokenizer of a model, whose weights are not loaded, nor fetched: a folder in Hugging Face form, a GGUF file, a
 // run folder, a hub id, or "embedded". log is told what is fetched, and may be nil. Errors wrap [ErrInput] or [ErrUnreachable].
-func OpenTokenizer(ctx context.Context, name string, log io.Writer) (*hf.Tokenizer, error) {
+func OpenTokenizer(ctx context.Context, name string, log io.Writer) (*files.Tokenizer, error) {
 	f := newFetcher(log, nil)
 	if name == Embedded {
 		m, err := readModel(ctx, f, name, embedded.Model, hf.Check)
@@ -214,7 +215,7 @@ func OpenTokenizer(ctx context.Context, name string, log io.Writer) (*hf.Tokeniz
 	if _, err := os.Stat(dir); err != nil {
 		return nil, noModel(name)
 	}
-	t, err := hf.OpenTokenizer(dir)
+	t, err := files.OpenTokenizer(dir)
 	if err != nil {
 		return nil, inputError{err}
 	}

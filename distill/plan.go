@@ -6,7 +6,7 @@ import (
 	"os"
 	"runtime"
 
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/hf"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/distill/embedded"
@@ -94,10 +94,10 @@ func newPlan(ctx context.Context, cfg Config, fetch *fetcher, begun bool) (*Plan
 	return p, nil
 }
 
-func (p *Parameters) count(c decoder.Config) {
+func (p *Parameters) count(c arch.Config) {
 	*p = Parameters{
-		Total: c.Parameters(), Linears: c.Parameters(decoder.Linear), Norms: c.Parameters(decoder.Norm),
-		Embeddings: c.Parameters(decoder.Embedding, decoder.Head), SubLN: c.Parameters(decoder.SubLNorm),
+		Total: c.Parameters(), Linears: c.Parameters(arch.Linear), Norms: c.Parameters(arch.Norm),
+		Embeddings: c.Parameters(arch.Embedding, arch.Head), SubLN: c.Parameters(arch.SubLNorm),
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/hf"
 	"github.com/bitdistill/bitdistill/distill/eval"
 	"github.com/bitdistill/bitdistill/internal/backend"
@@ -191,10 +191,10 @@ func (r *Run) addCosts(row *Row, m *hf.Model, dirs []string) error {
 
 // Sizes are the bytes that a model's linears, and all of it, take to run with: 2 bits a ternary weight and 4 bytes a
 // scale, 2 bytes each for everything in full precision. The paper's memory figures count the linears alone.
-func Sizes(c decoder.Config) (linears, all int64) {
+func Sizes(c arch.Config) (linears, all int64) {
 	for _, t := range c.Tensors() {
 		n := 2 * int64(t.Size())
-		if t.Kind == decoder.Linear {
+		if t.Kind == arch.Linear {
 			if c.Quantization.IsTernary() {
 				n = (int64(t.Size())+3)/4 + 4*int64(c.Quantization.Scales(t.Dims[0], t.Dims[1]))
 			}

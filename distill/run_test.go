@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/bitnet"
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/hf"
 )
 
@@ -100,7 +100,7 @@ func TestRun(t *testing.T) {
 	}
 	subLN := 0
 	for _, tensor := range m.Config.Tensors() {
-		if tensor.Kind != decoder.SubLNorm {
+		if tensor.Kind != arch.SubLNorm {
 			continue
 		}
 		subLN++
@@ -116,7 +116,7 @@ func TestRun(t *testing.T) {
 
 	m, stage2, summary := loaded(t, r, Stage2Dir)
 	for _, tensor := range m.Config.Tensors() {
-		if w := stage2[tensor.Name]; tensor.Kind == decoder.SubLNorm && slices.Min(w) == 1 && slices.Max(w) == 1 {
+		if w := stage2[tensor.Name]; tensor.Kind == arch.SubLNorm && slices.Min(w) == 1 && slices.Max(w) == 1 {
 			t.Errorf("stage 2 has not trained %s", tensor.Name)
 		}
 	}

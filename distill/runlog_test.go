@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/bitdistill/bitdistill/bitnet"
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 )
 
@@ -201,7 +201,7 @@ func sameCounts(t *testing.T, what string, got, want Ternary) {
 }
 
 // rowLength is the number of weights that share a scale.
-func rowLength(cfg decoder.Config, kind bitnet.Weights, name string) int {
+func rowLength(cfg arch.Config, kind bitnet.Weights, name string) int {
 	for _, tensor := range cfg.Tensors() {
 		if tensor.Name == name && kind == bitnet.Channel {
 			return tensor.Dims[1]
@@ -230,10 +230,10 @@ func latentBins(w []float32, run int) (scale float64, bins []int) {
 }
 
 // ternaryCodes are round(w / mean|w|) clipped to -1, 0, 1, of the absmean and channel quantizers, in float64.
-func ternaryCodes(t *testing.T, cfg decoder.Config, all map[string][]float32) map[string][]int {
+func ternaryCodes(t *testing.T, cfg arch.Config, all map[string][]float32) map[string][]int {
 	codes := map[string][]int{}
 	for _, tensor := range cfg.Tensors() {
-		if tensor.Kind != decoder.Linear {
+		if tensor.Kind != arch.Linear {
 			continue
 		}
 		w := all[tensor.Name]

@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/bitdistill/bitdistill/bitnet/hf"
+	"github.com/bitdistill/bitdistill/bitnet/hf/files"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/distill/embedded"
 	"github.com/bitdistill/bitdistill/internal/hub"
@@ -106,7 +107,7 @@ func noModel(name string) error {
 }
 
 // tokenizer is the pretrained model's.
-func (s *sources) tokenizer(ctx context.Context) (*hf.Tokenizer, error) {
+func (s *sources) tokenizer(ctx context.Context) (*files.Tokenizer, error) {
 	m, err := s.described(ctx)
 	if err != nil {
 		return nil, err

@@ -8,7 +8,7 @@ import (
 	"math"
 
 	"github.com/bitdistill/bitdistill/bitnet"
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/hf"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/distill/embedded"
@@ -127,7 +127,7 @@ func (r *Run) Stage1(ctx context.Context) error {
 		return err
 	}
 	r.log.printf("Stage-1: SubLN %s, %s weights: %d of %d parameters ternary, %d added", r.Config.Student.SubLN, r.Config.Student.Weights,
-		student.Config.Parameters(decoder.Linear), student.Config.Parameters(), student.Config.Parameters(decoder.SubLNorm))
+		student.Config.Parameters(arch.Linear), student.Config.Parameters(), student.Config.Parameters(arch.SubLNorm))
 	return r.keep(Stage1Dir, student, Summary{Stage: "Stage-1"})
 }
 
@@ -142,7 +142,7 @@ func Convert(m *hf.Model, q bitnet.Quantization) (*hf.Model, error) {
 	store := model.NewStore()
 	for _, t := range cfg.Tensors() {
 		var value *tensors.Tensor
-		if t.Kind == decoder.SubLNorm {
+		if t.Kind == arch.SubLNorm {
 			ones := make([]float32, t.Size())
 			for i := range ones {
 				ones[i] = 1
@@ -162,7 +162,7 @@ func Convert(m *hf.Model, q bitnet.Quantization) (*hf.Model, error) {
 }
 
 // studentConfig is the config of a full-precision model once its linears are quantized.
-func studentConfig(c decoder.Config, q bitnet.Quantization) (decoder.Config, error) {
+func studentConfig(c arch.Config, q bitnet.Quantization) (arch.Config, error) {
 	if have := c.Quantization; have != bitnet.Full() {
 		return c, wrongInput("the model is quantized already (%s weights, SubLN %s); start from a full-precision one", have.Weights, have.SubLN)
 	}
@@ -283,7 +283,7 @@ func (r *Run) Stage3(ctx context.Context) error {
 }
 
 // resolve chooses what depends on the models: the layer's number and the relation heads. Impossible ones are refused.
-func (l Loss) resolve(student, teacher decoder.Config) (Loss, error) {
+func (l Loss) resolve(student, teacher arch.Config) (Loss, error) {
 	var err error
 	if l.Layer, err = student.Layer(l.Layer); err != nil {
 		return l, wrongInput("loss.layer: %w; -1 is the last block (--set loss.layer=-1)", err)
@@ -291,7 +291,7 @@ func (l Loss) resolve(student, teacher decoder.Config) (Loss, error) {
 	if student.Layers != teacher.Layers {
 		return l, wrongInput("teacher: has %d layers, the student %d; relations are compared layer by layer", teacher.Layers, student.Layers)
 	}
-	for _, c := range []decoder.Config{student, teacher} {
+	for _, c := range []arch.Config{student, teacher} {
 		if l.Relations.SplitHeads == 0 {
 			l.Relations.SplitHeads = loss.DefaultSplitHeads(c.KVHeads * c.HeadDim)
 		}
@@ -441,7 +441,7 @@ func (t *trainer) fingerprint() string {
 	settings, err := json.Marshal(struct {
 		Training Training
 		Loss     Loss
-		Model    decoder.Config
+		Model    arch.Config
 	}{training, t.objective.loss, t.model.Config})
 	if err != nil {
 		return fmt.Sprint(err) // settings hold numbers and strings only

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/bitnet"
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/distill/loss"
 )
 
@@ -204,12 +204,12 @@ func TestConvert(t *testing.T) {
 			t.Fatal(err)
 		}
 		added := map[bitnet.SubLN]int{bitnet.SubLNNone: 0, bitnet.SubLNOutput: 2 * (16 + 24), bitnet.SubLNAll: 2 * (6*16 + 24)}[where]
-		if got := student.Config.Parameters(decoder.SubLNorm); got != added {
+		if got := student.Config.Parameters(arch.SubLNorm); got != added {
 			t.Errorf("%s: %d values added, want %d", where, got, added)
 		}
 		got := weights(t, student.Config, student.Store)
 		for _, tensor := range student.Config.Tensors() {
-			if tensor.Kind == decoder.SubLNorm {
+			if tensor.Kind == arch.SubLNorm {
 				if slices.Min(got[tensor.Name]) != 1 || slices.Max(got[tensor.Name]) != 1 {
 					t.Errorf("%s: %s is not 1", where, tensor.Name)
 				}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
 	"github.com/bitdistill/bitdistill/distill/data"
 	engines "github.com/bitdistill/bitdistill/internal/backend"
@@ -32,10 +33,10 @@ const teacherScope = "teacher"
 type stepper struct {
 	backend    compute.Backend
 	store      *model.Store
-	config     decoder.Config
+	config     arch.Config
 	objective  objective
 	training   Training
-	trainable  []decoder.Tensor
+	trainable  []arch.Tensor
 	gradient   *model.Exec // micro-batch to losses and gradients
 	sum        *graph.Exec // two lists of gradients to one
 	norm       *graph.Exec // gradients to their global norm
@@ -44,7 +45,7 @@ type stepper struct {
 	building   sync.Mutex // building a graph writes to the variables, and two lengths may come up at once
 }
 
-func newStepper(backend compute.Backend, store *model.Store, cfg decoder.Config, o objective, t Training) (*stepper, error) {
+func newStepper(backend compute.Backend, store *model.Store, cfg arch.Config, o objective, t Training) (*stepper, error) {
 	s := &stepper{backend: backend, store: store, config: cfg, objective: o, training: t, trainable: cfg.Tensors(),
 		concurrent: min(t.MicroBatches, engines.Concurrency(backend))}
 	var err error
@@ -91,7 +92,7 @@ func (s *stepper) compile(batches []*data.Batch) error {
 }
 
 // gradientGraph takes ids, mask, positions, targets and counts (see inputs) and returns the four losses and the
-// gradient of every trainable tensor, in the order of decoder.Config.Tensors.
+// gradient of every trainable tensor, in the order of arch.Config.Tensors.
 func (s *stepper) gradientGraph(scope *model.Scope, in []*graph.Node) []*graph.Node {
 	s.building.Lock()
 	defer s.building.Unlock()

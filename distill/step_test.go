@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/bitnet"
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/hf"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/distill/loss"
@@ -84,7 +84,7 @@ func TestAccumulation(t *testing.T) {
 	ternary.Quantization = bitnet.Ternary(bitnet.SubLNAll)
 	for _, c := range []struct {
 		name      string
-		student   decoder.Config
+		student   arch.Config
 		objective objective
 		teacher   bool
 		tolerance float64
@@ -217,10 +217,10 @@ func TestDecayGroups(t *testing.T) {
 			t.Fatal(err)
 		}
 		after := weights(t, m.Config, m.Store)
-		kinds := map[decoder.Kind]bool{}
+		kinds := map[arch.Kind]bool{}
 		for _, tensor := range s.trainable {
 			kinds[tensor.Kind] = true
-			decays := tensor.Kind == decoder.Linear || embeddings && (tensor.Kind == decoder.Embedding || tensor.Kind == decoder.Head)
+			decays := tensor.Kind == arch.Linear || embeddings && (tensor.Kind == arch.Embedding || tensor.Kind == arch.Head)
 			for i, w := range before[tensor.Name] {
 				want := w
 				if decays {
@@ -298,7 +298,7 @@ func TestAdamW(t *testing.T) {
 		after := weights(t, m.Config, m.Store)
 		for _, tensor := range s.trainable {
 			decay := training.WeightDecay
-			if tensor.Kind == decoder.Norm || tensor.Kind == decoder.SubLNorm {
+			if tensor.Kind == arch.Norm || tensor.Kind == arch.SubLNorm {
 				decay = 0
 			}
 			r := references[tensor.Name]

@@ -2,7 +2,7 @@ package distill
 
 import (
 	"github.com/bitdistill/bitdistill/bitnet"
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/graph"
@@ -31,16 +31,16 @@ func (c Ternary) flipShare() float64 { return float64(c.Flipped) / c.total() }
 type ternaryCounter struct {
 	backend compute.Backend
 	store   *model.Store
-	linears []decoder.Tensor
+	linears []arch.Tensor
 	weights bitnet.Quantization
 	exec    *model.Exec
 	codes   []*tensors.Tensor // of the last count
 }
 
-func newTernaryCounter(backend compute.Backend, store *model.Store, cfg decoder.Config) *ternaryCounter {
+func newTernaryCounter(backend compute.Backend, store *model.Store, cfg arch.Config) *ternaryCounter {
 	c := &ternaryCounter{backend: backend, store: store, weights: cfg.Quantization}
 	for _, t := range cfg.Tensors() {
-		if t.Kind == decoder.Linear {
+		if t.Kind == arch.Linear {
 			c.linears = append(c.linears, t)
 		}
 	}
@@ -55,7 +55,7 @@ func (c *ternaryCounter) countGraph(scope *model.Scope, before []*graph.Node) []
 	var codes, bins, scales, rows []*graph.Node
 	for i, t := range c.linears {
 		w := c.store.GetVariable(t.Path()).NodeValue(g)
-		now, scale := c.weights.QuantizeWeights(w)
+		now, scale := bitnet.QuantizeWeightsAs(w, c.weights)
 		now = graph.ConvertDType(now, dtypes.Int8)
 		bin := graph.AddScalar(graph.MulScalar(graph.Div(w, scale), LatentBins/2/LatentRange), LatentBins/2)
 		bins = append(bins, graph.ConvertDType(graph.Floor(graph.ClipScalar(bin, 0, LatentBins-1)), dtypes.Int8))

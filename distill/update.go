@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	engines "github.com/bitdistill/bitdistill/internal/backend"
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -25,12 +25,12 @@ type update struct {
 	training Training
 	scope    string           // of moments and counter
 	first    int              // of its tensors among all that are trained
-	tensors  []decoder.Tensor // those that follow each other
+	tensors  []arch.Tensor // those that follow each other
 	exec     *model.Exec      // learning rate, clipping factor and gradients to new weights and moments
 }
 
 // newUpdates divides the tensors among updates.
-func newUpdates(backend compute.Backend, store *model.Store, trainable []decoder.Tensor, t Training) ([]*update, error) {
+func newUpdates(backend compute.Backend, store *model.Store, trainable []arch.Tensor, t Training) ([]*update, error) {
 	var all []*update
 	bytes := 0
 	for i, tensor := range trainable {
@@ -85,11 +85,11 @@ func (u *update) graph(scope *model.Scope, in []*graph.Node) []*graph.Node {
 }
 
 // decays reports whether weight decay acts on tensors of the kind.
-func (t Training) decays(k decoder.Kind) bool {
+func (t Training) decays(k arch.Kind) bool {
 	switch k {
-	case decoder.Linear:
+	case arch.Linear:
 		return true
-	case decoder.Embedding, decoder.Head:
+	case arch.Embedding, arch.Head:
 		return t.DecayEmbeddings
 	}
 	return false

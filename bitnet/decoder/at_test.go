@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/internal/archtest"
 	"github.com/bitdistill/bitdistill/internal/golden"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
@@ -32,7 +33,7 @@ func TestAt(t *testing.T) {
 		"at and all three": {States: []int{1}, LinearInputs: []string{name}, Hidden: true},
 	}
 	worstLogits, worstGradient := 0.0, 0.0
-	for variant, cfg := range variants() {
+	for variant, cfg := range archtest.Variants() {
 		store := randomWeights(cfg, 6).store(t, cfg)
 		tensors := cfg.Tensors()
 		// pass returns logits [2, 4, vocab], the gradients of a loss made of them and of taps, and the taps.

@@ -2,7 +2,6 @@ package decoder
 
 import (
 	"fmt"
-	"math"
 	"strings"
 
 	"github.com/bitdistill/bitdistill/internal/matmul"
@@ -45,7 +44,7 @@ func (f *forward) attention(layer int, x *Node) *Node {
 		q, bias = f.pick(q), f.spread(f.pick(f.hidden(view.window)))
 		queries = f.opts.At.Shape().Dimensions[1]
 	}
-	q = graph.MulScalar(q, 1/math.Sqrt(f.queryScalar()))
+	q = graph.MulScalar(q, f.ScoreScale())
 	q = graph.Reshape(q, f.batch, queries, f.KVHeads, group, f.HeadDim)
 	q = graph.Reshape(graph.TransposeAllAxes(q, 0, 2, 3, 1, 4), n, group*queries, f.HeadDim)
 	k = graph.Reshape(graph.TransposeAllAxes(k, 0, 2, 3, 1), n, f.HeadDim, f.length)
@@ -72,14 +71,6 @@ func (f *forward) headNorm(name string, x *Node, heads int) *Node {
 	return x
 }
 
-// queryScalar is what attention scores are divided by the square root of.
-func (f *forward) queryScalar() float64 {
-	if f.QueryScalar > 0 {
-		return f.QueryScalar
-	}
-	return float64(f.HeadDim)
-}
-
 // view is how a layer looks at the tokens before it.
 type view struct {
 	window int // tokens it sees, itself included; 0 for all
@@ -89,13 +80,13 @@ type view struct {
 
 // viewOf is the view of a layer; those of a kind share it.
 func (f *forward) viewOf(layer int) *view {
-	sliding := f.SlidingLayers != nil && f.SlidingLayers[layer]
+	sliding := f.Sliding(layer)
 	if v, ok := f.views[sliding]; ok {
 		return v
 	}
-	v := &view{rope: f.newRotary(f.RopeTheta, f.RopeScaling)}
+	v := &view{rope: f.newRotary(f.Frequencies(sliding))}
 	if sliding {
-		v.window, v.rope = f.SlidingWindow, f.newRotary(f.LocalRopeTheta, RopeScaling{})
+		v.window = f.SlidingWindow
 	}
 	v.bias = f.spread(f.hidden(v.window))
 	f.views[sliding] = v

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/bitnet"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
 	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/gomlx/gomlx/core/graph"
@@ -12,8 +13,8 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 )
 
-func stories260K(q bitnet.Quantization) decoder.Config {
-	return decoder.Config{Family: decoder.Llama, VocabSize: 512, HiddenSize: 64, IntermediateSize: 172, Layers: 5, Heads: 8, KVHeads: 4,
+func stories260K(q bitnet.Quantization) arch.Config {
+	return arch.Config{Family: arch.Llama, VocabSize: 512, HiddenSize: 64, IntermediateSize: 172, Layers: 5, Heads: 8, KVHeads: 4,
 		HeadDim: 8, MaxPositions: 512, NormEps: 1e-5, RopeTheta: 10000, TieEmbeddings: true, Quantization: q}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
@@ -20,7 +21,7 @@ type Cache struct {
 }
 
 // CacheShapes are the shapes of a layer's keys and values.
-func (c Config) CacheShapes(batch, capacity int) (k, v shapes.Shape) {
+func CacheShapes(c arch.Config, batch, capacity int) (k, v shapes.Shape) {
 	n := batch * c.KVHeads
 	return shapes.Make(dtypes.Float32, n, c.HeadDim, capacity), shapes.Make(dtypes.Float32, n, capacity, c.HeadDim+1)
 }
@@ -42,7 +43,7 @@ func (f *forward) checkCache() {
 			f.Layers, f.length, c.At.Shape(), len(c.K), len(c.V)))
 	}
 	f.keys = c.K[0].Shape().Dim(-1)
-	k, v := f.CacheShapes(f.batch, f.keys)
+	k, v := CacheShapes(f.Config, f.batch, f.keys)
 	for i := range c.K {
 		if !c.K[i].Shape().Equal(k) || !c.V[i].Shape().Equal(v) {
 			panic(fmt.Errorf("decoder: layer %d of the cache has keys %s and values %s, want %s and %s", i, c.K[i].Shape(), c.V[i].Shape(), k, v))

@@ -8,8 +8,10 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/bitnet"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
 	"github.com/bitdistill/bitdistill/bitnet/hf"
+	"github.com/bitdistill/bitdistill/internal/archtest"
 	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/bitdistill/bitdistill/internal/golden"
 	"github.com/gomlx/gomlx/core/graph"
@@ -19,7 +21,7 @@ import (
 
 // cached computes sequences token by token with a cache. Prompts are padded in front to one length.
 type cached struct {
-	cfg   decoder.Config
+	cfg   arch.Config
 	step  *model.Exec
 	mask  [][]int32
 	at    int
@@ -27,7 +29,7 @@ type cached struct {
 }
 
 // newCached runs the prompts: the logits behind each.
-func newCached(t testing.TB, cfg decoder.Config, store *model.Store, prompts [][]int32, capacity int) (*cached, [][]float32) {
+func newCached(t testing.TB, cfg arch.Config, store *model.Store, prompts [][]int32, capacity int) (*cached, [][]float32) {
 	t.Helper()
 	c := &cached{cfg: cfg}
 	for _, p := range prompts {
@@ -93,7 +95,7 @@ func (c *cached) next(t testing.TB, ids []int32) [][]float32 {
 
 // checkCached continues prompts with a cache, along the sequence that all of them begin or greedily where that is nil, and wants each
 // row's logits to be those of the whole sequence computed anew, alone and without padding.
-func checkCached(t *testing.T, cfg decoder.Config, store *model.Store, prompts [][]int32, along []int32, steps int, tolerance float64) (worst float64) {
+func checkCached(t *testing.T, cfg arch.Config, store *model.Store, prompts [][]int32, along []int32, steps int, tolerance float64) (worst float64) {
 	t.Helper()
 	longest := 0
 	for _, p := range prompts {
@@ -133,7 +135,7 @@ func checkCached(t *testing.T, cfg decoder.Config, store *model.Store, prompts [
 
 // TestCache holds for every family, precision and SubLN that a cache changes nothing, with windows shorter than the sequence.
 func TestCache(t *testing.T) {
-	for name, cfg := range variants() {
+	for name, cfg := range archtest.Variants() {
 		t.Run(name, func(t *testing.T) {
 			const steps = 5
 			n, ids, _ := clearCase(t, cfg, 12, nil, nil) // codes far from where rounding decides otherwise
@@ -165,13 +167,13 @@ func checkCachedGreedy(t *testing.T, m *hf.Model, prompt, want []int) {
 
 // TestFreeze holds that frozen weights give the same logits to the last bit, with every quantizer.
 func TestFreeze(t *testing.T) {
-	all := variants()
+	all := archtest.Variants()
 	for _, kind := range []bitnet.Weights{bitnet.Block, bitnet.BlockPadded, bitnet.Channel} {
 		q := bitnet.Ternary(bitnet.SubLNOutput)
 		q.Weights = kind
-		all[string(kind)] = tiny(decoder.Qwen3, q)
+		all[string(kind)] = archtest.Tiny(arch.Qwen3, q)
 		q.FP16Scales = true
-		all[string(kind)+", float16"] = tiny(decoder.Qwen3, q)
+		all[string(kind)+", float16"] = archtest.Tiny(arch.Qwen3, q)
 	}
 	for name, cfg := range all {
 		t.Run(name, func(t *testing.T) {
@@ -191,7 +193,7 @@ func TestFreeze(t *testing.T) {
 			}
 		})
 	}
-	cfg := tiny(decoder.Llama, bitnet.Full())
+	cfg := archtest.Tiny(arch.Llama, bitnet.Full())
 	store := randomWeights(cfg, 1).store(t, cfg)
 	if err := store.DeleteVariable("/model/layers/1/mlp/up_proj/weight"); err != nil {
 		t.Fatal(err)
@@ -223,7 +225,7 @@ func TestGoldenCache(t *testing.T) {
 
 // A cache that does not fit is refused with what is wrong, not with a shape error somewhere behind.
 func TestCacheRefused(t *testing.T) {
-	cfg := tiny(decoder.Llama, bitnet.Full())
+	cfg := archtest.Tiny(arch.Llama, bitnet.Full())
 	store := randomWeights(cfg, 1).store(t, cfg)
 	for want, fn := range map[string]graphFn{
 		"does not hold a sequence of 4": func(scope *model.Scope, in []*graph.Node) []*graph.Node {

@@ -5,7 +5,9 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/bitnet"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/internal/archtest"
 	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -13,7 +15,7 @@ import (
 )
 
 // failure is the error of a forward pass.
-func failure(t *testing.T, store *model.Store, cfg decoder.Config, opts decoder.Options, inputs ...any) error {
+func failure(t *testing.T, store *model.Store, cfg arch.Config, opts decoder.Options, inputs ...any) error {
 	t.Helper()
 	exec, err := model.NewExec(backendtest.Open(t), store, func(scope *model.Scope, in []*graph.Node) []*graph.Node {
 		x := decoder.Inputs{IDs: in[0]}
@@ -34,8 +36,8 @@ func failure(t *testing.T, store *model.Store, cfg decoder.Config, opts decoder.
 
 // TestMisshapenWeights wants, for every tensor in turn, an error with its name and both shapes, and no panic.
 func TestMisshapenWeights(t *testing.T) {
-	for _, family := range families {
-		cfg := tiny(family, bitnet.Ternary(bitnet.SubLNAll))
+	for _, family := range arch.Families() {
+		cfg := archtest.Tiny(family, bitnet.Ternary(bitnet.SubLNAll))
 		for _, wrong := range cfg.Tensors() {
 			store := randomWeights(cfg, 7).store(t, cfg)
 			if err := store.DeleteVariable(wrong.Path()); err != nil {
@@ -56,7 +58,7 @@ func TestMisshapenWeights(t *testing.T) {
 }
 
 func TestTooLongSequence(t *testing.T) {
-	cfg := tiny(decoder.Llama, bitnet.Full())
+	cfg := archtest.Tiny(arch.Llama, bitnet.Full())
 	store := randomWeights(cfg, 8).store(t, cfg)
 	if err := failure(t, store, cfg, decoder.Options{}, randomIDs(cfg, 2, cfg.MaxPositions, 8)); err != nil {
 		t.Errorf("the longest sequence: %v", err)
@@ -69,7 +71,7 @@ func TestTooLongSequence(t *testing.T) {
 
 // TestWrongInputs wants errors, not panics, for inputs that do not fit each other.
 func TestWrongInputs(t *testing.T) {
-	cfg := tiny(decoder.Llama, bitnet.Full())
+	cfg := archtest.Tiny(arch.Llama, bitnet.Full())
 	store := randomWeights(cfg, 9).store(t, cfg)
 	good := randomIDs(cfg, 2, 4, 9)
 	for what, inputs := range map[string][]any{
@@ -87,7 +89,7 @@ func TestWrongInputs(t *testing.T) {
 
 // TestUnknownQuantizer wants an error also from a config that was not validated.
 func TestUnknownQuantizer(t *testing.T) {
-	cfg := tiny(decoder.Llama, bitnet.Ternary(bitnet.SubLNNone))
+	cfg := archtest.Tiny(arch.Llama, bitnet.Ternary(bitnet.SubLNNone))
 	store := randomWeights(cfg, 10).store(t, cfg)
 	cfg.Quantization.Weights = "int4"
 	err := failure(t, store, cfg, decoder.Options{}, randomIDs(cfg, 1, 3, 10))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/bitdistill/bitdistill/bitnet"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
 	"github.com/bitdistill/bitdistill/bitnet/hf"
 	"github.com/gomlx/compute/gobackend"
@@ -50,8 +51,8 @@ func ExampleForward() {
 
 // The table of tensors says what a student has that its teacher lacks.
 func ExampleConfig_Tensors() {
-	c := decoder.Config{
-		Family: decoder.Llama, VocabSize: 512, HiddenSize: 64, IntermediateSize: 172, Layers: 1, Heads: 8, KVHeads: 4, HeadDim: 8,
+	c := arch.Config{
+		Family: arch.Llama, VocabSize: 512, HiddenSize: 64, IntermediateSize: 172, Layers: 1, Heads: 8, KVHeads: 4, HeadDim: 8,
 		MaxPositions: 512, NormEps: 1e-5, RopeTheta: 10_000, TieEmbeddings: true, Quantization: bitnet.Ternary(bitnet.SubLNOutput),
 	}
 	if err := c.Validate(); err != nil {
@@ -59,11 +60,11 @@ func ExampleConfig_Tensors() {
 		return
 	}
 	for _, t := range c.Tensors() {
-		if t.Kind == decoder.SubLNorm {
+		if t.Kind == arch.SubLNorm {
 			fmt.Println(t.Name, t.Dims)
 		}
 	}
-	fmt.Println(c.Parameters(decoder.Linear), "ternary weights of", c.Parameters())
+	fmt.Println(c.Parameters(arch.Linear), "ternary weights of", c.Parameters())
 	// Output:
 	// model.layers.0.self_attn.o_proj.norm.weight [64]
 	// model.layers.0.mlp.down_proj.norm.weight [172]

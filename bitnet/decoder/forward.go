@@ -2,9 +2,9 @@ package decoder
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/bitdistill/bitdistill/bitnet"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/internal/matmul"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -55,12 +55,12 @@ type Outputs struct {
 	Cache        *Cache           // with Options.Keep or Inputs.Cache: keys and values with those of this pass; its At is not set
 }
 
-// Forward builds the decoder's forward pass on the variables of the scope's store, whose paths [Config.Tensors] gives. A
+// Forward builds the decoder's forward pass on the variables of the scope's store, whose paths [arch.Config.Tensors] gives. A
 // model quantizes, and has SubLN, as cfg.Quantization says. Tokens attend to themselves and to earlier real tokens.
 //
 // Like every GoMLX graph function it panics on wrong shapes; the executor that runs it returns that as an error. The
 // config must be valid.
-func Forward(scope *model.Scope, cfg Config, in Inputs, opts Options) Outputs {
+func Forward(scope *model.Scope, cfg arch.Config, in Inputs, opts Options) Outputs {
 	f := newForward(scope, cfg, in, opts)
 	x := f.embed()
 	for i := range cfg.Layers {
@@ -100,7 +100,7 @@ func Forward(scope *model.Scope, cfg Config, in Inputs, opts Options) Outputs {
 
 // forward is the state of one Forward call.
 type forward struct {
-	Config
+	arch.Config
 	root          *model.Scope
 	in            Inputs
 	opts          Options
@@ -114,7 +114,7 @@ type forward struct {
 	out           Outputs
 }
 
-func newForward(scope *model.Scope, cfg Config, in Inputs, opts Options) *forward {
+func newForward(scope *model.Scope, cfg arch.Config, in Inputs, opts Options) *forward {
 	f := &forward{
 		Config: cfg, root: scope, in: in, opts: opts, g: in.IDs.Graph(),
 		batch: in.IDs.Shape().Dimensions[0], length: in.IDs.Shape().Dimensions[1],
@@ -142,8 +142,8 @@ func newForward(scope *model.Scope, cfg Config, in Inputs, opts Options) *forwar
 // embed looks the token embeddings up: [batch, length, hidden].
 func (f *forward) embed() *Node {
 	x := graph.Gather(f.embedding(), graph.InsertAxes(f.in.IDs, -1))
-	if f.arch().embedScale {
-		x = graph.MulScalar(x, float32(math.Sqrt(float64(f.HiddenSize))))
+	if scale := f.EmbeddingScale(); scale != 1 {
+		x = graph.MulScalar(x, float32(scale))
 	}
 	return x
 }
@@ -163,7 +163,7 @@ func (f *forward) head(x *Node) *Node {
 }
 
 // OutputMatrix is what Outputs.Final is multiplied with for logits, transposed: [vocab, hidden], the embedding where that is tied.
-func OutputMatrix(scope *model.Scope, cfg Config, g *graph.Graph) *Node {
+func OutputMatrix(scope *model.Scope, cfg arch.Config, g *graph.Graph) *Node {
 	name := "lm_head"
 	if cfg.TieEmbeddings {
 		name = "model.embed_tokens"
@@ -191,21 +191,21 @@ func (f *forward) norm(name string, x *Node) *Node {
 
 // block is one transformer block on x [batch, length, hidden].
 func (f *forward) block(i int, x *Node) *Node {
-	name, arch := fmt.Sprintf("model.layers.%d.", i), f.arch()
-	attended := f.attention(i, f.norm(name+"input_layernorm", x))
+	name := fmt.Sprintf("model.layers.%d.", i)
+	attended := f.attention(i, f.norm(name+arch.InputNorm, x))
 	if f.picksIn(i) {
 		x = f.pick(x)
 	}
-	y, feedForwardNorm := f.linears(attended, name+"self_attn.o_proj")[0], postAttentionNorm
-	if arch.postNorms {
-		y, feedForwardNorm = f.norm(name+postAttentionNorm, y), preFeedForwardNorm
+	y := f.linears(attended, name+"self_attn.o_proj")[0]
+	if f.PostNorms() {
+		y = f.norm(name+arch.PostAttentionNorm, y)
 	}
 	x = graph.Add(x, y)
-	gateUp := f.linears(f.norm(name+feedForwardNorm, x), name+"mlp.gate_proj", name+"mlp.up_proj")
-	gated := graph.Mul(arch.activation(gateUp[0]), gateUp[1]) // a gated linear unit (Shazeer 2020)
+	gateUp := f.linears(f.norm(name+f.FeedForwardNorm(), x), name+"mlp.gate_proj", name+"mlp.up_proj")
+	gated := graph.Mul(activate(f.Activation(), gateUp[0]), gateUp[1]) // a gated linear unit (Shazeer 2020)
 	y = f.linears(gated, name+"mlp.down_proj")[0]
-	if arch.postNorms {
-		y = f.norm(name+postFeedForwardNorm, y)
+	if f.PostNorms() {
+		y = f.norm(name+arch.PostFeedForwardNorm, y)
 	}
 	return graph.Add(x, y)
 }
@@ -216,7 +216,7 @@ func (f *forward) linears(x *Node, names ...string) []*Node {
 	ys := make([]*Node, len(names))
 	for i, name := range names {
 		scope, kind := scopeOf(f.root, name), linearKind(name)
-		subln := f.hasSubLN(kind)
+		subln := f.HasSubLN(kind)
 		h := x
 		if subln {
 			h = bitnet.RMSNorm(scope.At("norm"), x, f.Quantization.SubLNEps)
@@ -231,7 +231,7 @@ func (f *forward) linears(x *Node, names ...string) []*Node {
 			}
 			shared = &a
 		}
-		ys[i] = bitnet.Linear{Out: f.linearDims(kind)[0], Weights: f.Quantization.Weights, Bias: f.hasBias(kind),
+		ys[i] = bitnet.Linear{Out: f.LinearDims(kind)[0], Weights: f.Quantization.Weights, Bias: f.HasBias(kind),
 			FP16Scales: f.Quantization.FP16Scales, Frozen: f.opts.Frozen, RoundGradients: f.opts.RoundGradients}.Apply(scope, *shared)
 	}
 	return ys

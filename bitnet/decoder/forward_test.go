@@ -8,23 +8,13 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/bitnet"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/internal/archtest"
 	"github.com/bitdistill/bitdistill/internal/golden"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
 )
-
-// allVariants are variants and the other quantizers of weights.
-func allVariants() map[string]decoder.Config {
-	all := variants()
-	for i, kind := range []bitnet.Weights{bitnet.Channel, bitnet.Block, bitnet.BlockPadded} {
-		q := bitnet.Quantization{Weights: kind, SubLN: bitnet.SubLNOutput, SubLNEps: 1e-6}
-		all["llama/"+string(kind)] = tiny(decoder.Llama, q)
-		q.SubLN = subLNs[i]
-		all["qwen3/"+string(kind)] = tiny(decoder.Qwen3, q)
-	}
-	return all
-}
 
 // TestForwardAgainstNaive compares logits and everything that can be tapped with plain float64 loops, on a sequence with
 // holes at both ends and positions of its own.
@@ -37,12 +27,12 @@ func TestForwardAgainstNaive(t *testing.T) {
 		isReal[i] = mask[i] == 1
 	}
 	worst := 0.0
-	for name, cfg := range allVariants() {
+	for name, cfg := range archtest.AllVariants() {
 		t.Run(name, func(t *testing.T) {
 			n, ids, logits := clearCase(t, cfg, length, isReal, positions)
 			var inputs []string
 			for _, tensor := range cfg.Tensors() {
-				if tensor.Kind == decoder.Linear {
+				if tensor.Kind == arch.Linear {
 					inputs = append(inputs, tensor.Name[:len(tensor.Name)-len(".weight")])
 				}
 			}
@@ -95,7 +85,7 @@ func TestForwardAgainstNaive(t *testing.T) {
 	t.Logf("largest deviation %.2g", worst)
 }
 
-func checkShapes(t *testing.T, cfg decoder.Config, out decoder.Outputs, inputs []string, batch, length int) {
+func checkShapes(t *testing.T, cfg arch.Config, out decoder.Outputs, inputs []string, batch, length int) {
 	t.Helper()
 	check := func(what string, x *graph.Node, width int) {
 		t.Helper()
@@ -119,7 +109,7 @@ func checkShapes(t *testing.T, cfg decoder.Config, out decoder.Outputs, inputs [
 		t.Errorf("inputs of %d linears, want %d", len(out.LinearInputs), len(inputs))
 	}
 	for _, tensor := range cfg.Tensors() {
-		if tensor.Kind == decoder.Linear {
+		if tensor.Kind == arch.Linear {
 			check(tensor.Name, out.LinearInputs[tensor.Name[:len(tensor.Name)-len(".weight")]], tensor.Dims[1])
 		}
 	}
@@ -127,7 +117,7 @@ func checkShapes(t *testing.T, cfg decoder.Config, out decoder.Outputs, inputs [
 
 // TestNothingIsTappedUnasked holds that a plain forward pass returns logits alone.
 func TestNothingIsTappedUnasked(t *testing.T) {
-	cfg := tiny(decoder.Llama, bitnet.Full())
+	cfg := archtest.Tiny(arch.Llama, bitnet.Full())
 	run(t, randomWeights(cfg, 1).store(t, cfg), func(scope *model.Scope, in []*graph.Node) []*graph.Node {
 		out := decoder.Forward(scope, cfg, decoder.Inputs{IDs: in[0]}, decoder.Options{})
 		if len(out.States)+len(out.LinearInputs)+len(out.Hidden) != 0 {
@@ -143,7 +133,7 @@ func TestGradientAgainstNaive(t *testing.T) {
 	const length, step = 6, 1e-5
 	isReal := []bool{true, true, true, true, true, false}
 	worst := 0.0
-	for name, cfg := range allVariants() {
+	for name, cfg := range archtest.AllVariants() {
 		t.Run(name, func(t *testing.T) {
 			n, ids, _ := clearCase(t, cfg, length, isReal, nil)
 			rng := rand.New(rand.NewPCG(1, 3))
@@ -189,7 +179,7 @@ func TestGradientAgainstNaive(t *testing.T) {
 }
 
 // variables of the tensors as nodes.
-func variables(scope *model.Scope, g *graph.Graph, tensors []decoder.Tensor) []*graph.Node {
+func variables(scope *model.Scope, g *graph.Graph, tensors []arch.Tensor) []*graph.Node {
 	var nodes []*graph.Node
 	for _, tensor := range tensors {
 		nodes = append(nodes, scope.Store().GetVariable(tensor.Path()).NodeValue(g))

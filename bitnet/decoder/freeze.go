@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/bitdistill/bitdistill/bitnet"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -14,7 +15,7 @@ import (
 // Freeze makes a store for Options.Frozen: matrices are transposed, and ternary ones quantized, once instead of in every pass. That
 // is most of a pass over a few tokens. The result is the same bit for bit. What is not a matrix is shared with the store, whose
 // weights must not change while the frozen one is in use. It takes as many bytes again as the linears and the head; release frees them.
-func Freeze(backend compute.Backend, cfg Config, store *model.Store) (frozen *model.Store, release func(), err error) {
+func Freeze(backend compute.Backend, cfg arch.Config, store *model.Store) (frozen *model.Store, release func(), err error) {
 	f := freezer{backend: backend, cfg: cfg, execs: map[bitnet.Weights]*graph.Exec{}, to: model.NewStore()}
 	for _, t := range cfg.Tensors() {
 		v := store.GetVariable(t.Path())
@@ -33,23 +34,23 @@ func Freeze(backend compute.Backend, cfg Config, store *model.Store) (frozen *mo
 
 type freezer struct {
 	backend compute.Backend
-	cfg     Config
+	cfg     arch.Config
 	execs   map[bitnet.Weights]*graph.Exec
 	to      *model.Store
 	own     []*tensors.Tensor // not shared
 }
 
-func (f *freezer) take(t Tensor, v *model.Variable) error {
+func (f *freezer) take(t arch.Tensor, v *model.Variable) error {
 	value, err := v.Value()
 	if err != nil {
 		return err
 	}
 	switch t.Kind {
-	case Linear:
+	case arch.Linear:
 		return f.freeze(strings.TrimSuffix(t.Path(), "/weight"), f.cfg.Quantization.Weights, value)
-	case Head:
+	case arch.Head:
 		return f.freeze("/lm_head", bitnet.FullPrecision, value)
-	case Embedding:
+	case arch.Embedding:
 		if f.cfg.TieEmbeddings {
 			if err := f.freeze("/lm_head", bitnet.FullPrecision, value); err != nil {
 				return err

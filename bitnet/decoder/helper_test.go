@@ -1,13 +1,11 @@
 package decoder_test
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
 
-	"github.com/bitdistill/bitdistill/bitnet"
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -57,17 +55,17 @@ func flat(t testing.TB, x *tensors.Tensor) []float32 {
 type weights map[string][]float64
 
 // randomWeights are big enough that every part of the model matters; all are float32 numbers.
-func randomWeights(cfg decoder.Config, seed uint64) weights {
+func randomWeights(cfg arch.Config, seed uint64) weights {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	w := weights{}
 	for _, tensor := range cfg.Tensors() {
 		mean, std := 0.0, 0.5 // embedding and head
 		switch tensor.Kind {
-		case decoder.Linear:
+		case arch.Linear:
 			std = 1.3 / math.Sqrt(float64(tensor.Dims[1]))
-		case decoder.Norm:
+		case arch.Norm:
 			mean, std = 1-cfg.NormOffset(), 0.25
-		case decoder.SubLNorm:
+		case arch.SubLNorm:
 			mean, std = 1, 0.25
 		}
 		values := make([]float64, tensor.Size())
@@ -80,7 +78,7 @@ func randomWeights(cfg decoder.Config, seed uint64) weights {
 }
 
 // store holds the weights as variables.
-func (w weights) store(t testing.TB, cfg decoder.Config) *model.Store {
+func (w weights) store(t testing.TB, cfg arch.Config) *model.Store {
 	t.Helper()
 	s := model.NewStore()
 	for _, tensor := range cfg.Tensors() {
@@ -100,44 +98,8 @@ func float32s(values []float64) []float32 {
 	return out
 }
 
-// tiny is a small model whose widths all differ where they can.
-func tiny(family decoder.Family, q bitnet.Quantization) decoder.Config {
-	c := decoder.Config{Family: family, VocabSize: 19, HiddenSize: 16, IntermediateSize: 24, Layers: 2, Heads: 4, KVHeads: 2,
-		HeadDim: 4, MaxPositions: 32, NormEps: 1e-5, RopeTheta: 10000, TieEmbeddings: true, Quantization: q}
-	if family == decoder.Qwen3 { // heads*headDim is not hidden, and no two heads share more than one key head
-		c.HeadDim, c.Heads, c.KVHeads, c.RopeTheta, c.NormEps, c.TieEmbeddings = 6, 3, 1, 1e6, 1e-6, false
-	}
-	switch family {
-	case decoder.Qwen2: // wavelengths above, between and below the limits
-		c.HeadDim, c.Heads, c.KVHeads = 6, 2, 1
-		c.RopeScaling = decoder.RopeScaling{Type: decoder.RopeLlama3, Factor: 4, LowFreqFactor: 1, HighFreqFactor: 4, OriginalPositions: 16}
-		c.RopeTheta = 50
-	case decoder.Gemma3:
-		c.RopeScaling = decoder.RopeScaling{Type: decoder.RopeLinear, Factor: 3}
-		c.SlidingWindow, c.SlidingLayers, c.LocalRopeTheta, c.QueryScalar = 3, []bool{true, false}, 100, 7
-	}
-	return c
-}
-
-var (
-	families = []decoder.Family{decoder.Llama, decoder.Qwen2, decoder.Qwen3, decoder.Gemma3}
-	subLNs   = []bitnet.SubLN{bitnet.SubLNNone, bitnet.SubLNOutput, bitnet.SubLNAll}
-)
-
-// variants are full precision and ternary ones with each SubLN, in every family.
-func variants() map[string]decoder.Config {
-	all := map[string]decoder.Config{}
-	for _, family := range families {
-		all[fmt.Sprintf("%s/full", family)] = tiny(family, bitnet.Full())
-		for _, where := range subLNs {
-			all[fmt.Sprintf("%s/ternary/%s", family, where)] = tiny(family, bitnet.Ternary(where))
-		}
-	}
-	return all
-}
-
 // randomIDs are sequences of one length.
-func randomIDs(cfg decoder.Config, batch, length int, seed uint64) [][]int32 {
+func randomIDs(cfg arch.Config, batch, length int, seed uint64) [][]int32 {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	ids := make([][]int32, batch)
 	for b := range ids {

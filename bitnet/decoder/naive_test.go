@@ -7,13 +7,13 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/bitnet"
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 )
 
 // naive is the decoder in float64 and plain loops, one token at a time: what the graph is compared with. It shares no code
 // with it.
 type naive struct {
-	cfg     decoder.Config
+	cfg     arch.Config
 	weights weights
 
 	// What the last forward pass has seen, by position.
@@ -32,7 +32,7 @@ type naive struct {
 	next    int
 }
 
-func newNaive(cfg decoder.Config, w weights) *naive {
+func newNaive(cfg arch.Config, w weights) *naive {
 	return &naive{cfg: cfg, weights: w, activationMargin: math.Inf(1), weightMargin: math.Inf(1)}
 }
 
@@ -50,7 +50,7 @@ func (n *naive) forward(ids []int32, isReal []bool, positions []int32) [][]float
 	x := make([][]float64, len(ids))
 	for t, id := range ids {
 		x[t] = slices.Clone(row(n.weights["model.embed_tokens.weight"], int(id), c.HiddenSize))
-		if c.Family == decoder.Gemma3 {
+		if c.Family == arch.Gemma3 {
 			for i := range x[t] {
 				x[t][i] *= math.Sqrt(float64(c.HiddenSize))
 			}
@@ -71,10 +71,10 @@ func (n *naive) forward(ids []int32, isReal []bool, positions []int32) [][]float
 
 func (n *naive) block(layer int, x [][]float64, isReal []bool, positions []int32) [][]float64 {
 	c, name := n.cfg, fmt.Sprintf("model.layers.%d.", layer)
-	gemma := c.Family == decoder.Gemma3
+	gemma := c.Family == arch.Gemma3
 	window, theta, scaling := len(x), c.RopeTheta, c.RopeScaling
 	if gemma && c.SlidingLayers[layer] {
-		window, theta, scaling = c.SlidingWindow, c.LocalRopeTheta, decoder.RopeScaling{}
+		window, theta, scaling = c.SlidingWindow, c.LocalRopeTheta, arch.RopeScaling{}
 	}
 	h := n.norm(name+"input_layernorm", x, c.NormEps)
 	q := n.linear(name+"self_attn.q_proj", h, c.Heads*c.HeadDim)
@@ -91,7 +91,7 @@ func (n *naive) block(layer int, x [][]float64, isReal []bool, positions []int32
 		}{{"q_norm", q[t]}, {"k_norm", k[t]}} {
 			for start := 0; start < len(side.heads); start += c.HeadDim {
 				head := side.heads[start : start+c.HeadDim]
-				if c.Family == decoder.Qwen3 || gemma {
+				if c.Family == arch.Qwen3 || gemma {
 					copy(head, n.norm(name+"self_attn."+side.name, [][]float64{head}, c.NormEps)[0])
 				}
 				rotate(head, position, theta, scaling)
@@ -127,9 +127,9 @@ func (n *naive) block(layer int, x [][]float64, isReal []bool, positions []int32
 
 // attend is softmax attention of grouped queries: query head h looks at key head h / (heads/kvHeads). A token
 // looks back at window tokens, itself included.
-func attend(c decoder.Config, q, k, v [][]float64, isReal []bool, window int) [][]float64 {
+func attend(c arch.Config, q, k, v [][]float64, isReal []bool, window int) [][]float64 {
 	divisor := float64(c.HeadDim)
-	if c.Family == decoder.Gemma3 {
+	if c.Family == arch.Gemma3 {
 		divisor = c.QueryScalar
 	}
 	out := make([][]float64, len(q))
@@ -156,16 +156,16 @@ func attend(c decoder.Config, q, k, v [][]float64, isReal []bool, window int) []
 }
 
 // rotate turns the pairs (i, i+half) of a head by position / theta^(2i/dim), scaled.
-func rotate(head []float64, position int, theta float64, scaling decoder.RopeScaling) {
+func rotate(head []float64, position int, theta float64, scaling arch.RopeScaling) {
 	half := len(head) / 2
 	for i := range half {
 		frequency := math.Pow(theta, -float64(i)/float64(half))
 		switch wavelength := 2 * math.Pi / frequency; {
-		case scaling.Type == decoder.RopeLinear:
+		case scaling.Type == arch.RopeLinear:
 			frequency /= scaling.Factor
-		case scaling.Type == decoder.RopeLlama3 && wavelength > float64(scaling.OriginalPositions)/scaling.LowFreqFactor:
+		case scaling.Type == arch.RopeLlama3 && wavelength > float64(scaling.OriginalPositions)/scaling.LowFreqFactor:
 			frequency /= scaling.Factor
-		case scaling.Type == decoder.RopeLlama3 && wavelength >= float64(scaling.OriginalPositions)/scaling.HighFreqFactor:
+		case scaling.Type == arch.RopeLlama3 && wavelength >= float64(scaling.OriginalPositions)/scaling.HighFreqFactor:
 			smooth := (float64(scaling.OriginalPositions)/wavelength - scaling.LowFreqFactor) / (scaling.HighFreqFactor - scaling.LowFreqFactor)
 			frequency *= (1-smooth)/scaling.Factor + smooth
 		}
@@ -260,7 +260,7 @@ func (n *naive) ternary(w []float64, rows int) []float64 {
 
 func (n *naive) norm(name string, x [][]float64, eps float64) [][]float64 {
 	gamma := slices.Clone(n.weights[name+".weight"])
-	if n.cfg.Family == decoder.Gemma3 {
+	if n.cfg.Family == arch.Gemma3 {
 		for i := range gamma {
 			gamma[i]++
 		}
@@ -315,7 +315,7 @@ func dot(a, b []float64) float64 {
 }
 
 // clearCase searches weights and ids for which no rounding is close to a boundary, so that float32 and float64 must agree.
-func clearCase(t testing.TB, cfg decoder.Config, length int, isReal []bool, positions []int32) (*naive, []int32, [][]float64) {
+func clearCase(t testing.TB, cfg arch.Config, length int, isReal []bool, positions []int32) (*naive, []int32, [][]float64) {
 	t.Helper()
 	for seed := range uint64(100) {
 		ids := randomIDs(cfg, 1, length, seed)[0]

@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/bitnet"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/internal/archtest"
 	"github.com/bitdistill/bitdistill/internal/golden"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
@@ -35,7 +37,7 @@ func pad(ids []int32, left, right int, filler int32) padded {
 func TestPadding(t *testing.T) {
 	const length = 6
 	given, shifted := 0.0, 0.0
-	for name, cfg := range variants() {
+	for name, cfg := range archtest.Variants() {
 		t.Run(name, func(t *testing.T) {
 			n, ids, _ := clearCase(t, cfg, length, nil, nil)
 			store := n.weights.store(t, cfg)
@@ -85,7 +87,7 @@ func TestPadding(t *testing.T) {
 // TestPaddingHasNoGradient holds that what stands at padding has no influence on the training of real tokens: the embedding
 // of an id that is nowhere else gets an exact zero, and nothing is NaN, even in a row of padding alone.
 func TestPaddingHasNoGradient(t *testing.T) {
-	for name, cfg := range variants() {
+	for name, cfg := range archtest.Variants() {
 		t.Run(name, func(t *testing.T) {
 			cfg.TieEmbeddings = false // else the head gives each row of the embedding a gradient
 			const filler = 18
@@ -114,7 +116,7 @@ func TestPaddingHasNoGradient(t *testing.T) {
 
 // TestLaterTokensAreUnseen holds causality: another token changes no logits in front of it, not in the last bit.
 func TestLaterTokensAreUnseen(t *testing.T) {
-	for name, cfg := range variants() {
+	for name, cfg := range archtest.Variants() {
 		t.Run(name, func(t *testing.T) {
 			ids := randomIDs(cfg, 1, 8, 4)[0]
 			changed := slices.Clone(ids)
@@ -136,8 +138,8 @@ func TestLaterTokensAreUnseen(t *testing.T) {
 
 // TestPositionsAreRelative holds what rotary embeddings promise: the same logits wherever the sequence begins.
 func TestPositionsAreRelative(t *testing.T) {
-	for _, family := range families {
-		cfg := tiny(family, bitnet.Full())
+	for _, family := range arch.Families() {
+		cfg := archtest.Tiny(family, bitnet.Full())
 		ids := randomIDs(cfg, 1, 6, 5)
 		forward := executor(t, randomWeights(cfg, 5).store(t, cfg), func(scope *model.Scope, in []*graph.Node) []*graph.Node {
 			return []*graph.Node{decoder.Forward(scope, cfg, decoder.Inputs{IDs: in[0], Positions: in[1]}, decoder.Options{}).Logits}

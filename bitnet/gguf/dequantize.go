@@ -3,6 +3,8 @@ package gguf
 import (
 	"encoding/binary"
 	"math"
+
+	"github.com/bitdistill/bitdistill/internal/half"
 )
 
 // The functions here and in kquant.go decode whole blocks; Dequantize has
@@ -10,18 +12,7 @@ import (
 // machines that can, from fusing it with a sum, which would round differently.
 
 // halfAt is the half-precision number in b[0:2].
-func halfAt(b []byte) float32 { return half(binary.LittleEndian.Uint16(b)) }
-
-// half converts an IEEE half-precision code, exactly.
-func half(h uint16) float32 {
-	abs := uint32(h&0x7fff) << 13
-	if abs >= 0x7c00<<13 { // infinities and NaNs keep their payload
-		abs |= 0x7f800000
-	} else { // the exponent's bias differs by 112; subnormals come out right as well
-		abs = math.Float32bits(math.Float32frombits(abs) * 0x1p112)
-	}
-	return math.Float32frombits(uint32(h&0x8000)<<16 | abs)
-}
+func halfAt(b []byte) float32 { return half.ToFloat32(binary.LittleEndian.Uint16(b)) }
 
 func decodeF32(y []float32, b []byte) {
 	for i := range y {
@@ -31,7 +22,7 @@ func decodeF32(y []float32, b []byte) {
 
 func decodeF16(y []float32, b []byte) {
 	for i := range y {
-		y[i] = half(binary.LittleEndian.Uint16(b[2*i:]))
+		y[i] = half.ToFloat32(binary.LittleEndian.Uint16(b[2*i:]))
 	}
 }
 
@@ -138,14 +129,16 @@ func decodeTQ2_0(y []float32, b []byte) {
 	}
 }
 
+// tq1Groups are the bytes of a block of TQ1_0 and the codes in each of them.
+var tq1Groups = [...]struct{ from, bytes, codes int }{{0, 32, 5}, {32, 16, 5}, {48, 4, 4}}
+
 // decodeTQ1_0: 32, 16 and 4 bytes, then the scale. A byte holds five codes
 // (those of the last group four), as digits to base 3 of a fraction of 256: the
 // leading digit is what times three carries out of the byte.
 func decodeTQ1_0(y []float32, b []byte) {
-	groups := [...]struct{ from, bytes, codes int }{{0, 32, 5}, {32, 16, 5}, {48, 4, 4}}
 	for ; len(b) > 0; b = b[54:] {
 		levels := ternary(halfAt(b[52:]))
-		for _, g := range groups {
+		for _, g := range tq1Groups {
 			for j, q := range b[g.from : g.from+g.bytes] {
 				for n := range g.codes {
 					digit := uint16(q) * 3

@@ -102,25 +102,6 @@ func TestF64IsRounded(t *testing.T) {
 	}
 }
 
-// TestHalf compares with the definition for all codes.
-func TestHalf(t *testing.T) {
-	for code := range 1 << 16 {
-		sign, exponent, fraction := 1-code>>15*2, code>>10&31, code&1023
-		want := float64(sign) * math.Ldexp(float64(fraction+1024), exponent-25)
-		switch {
-		case exponent == 0:
-			want = float64(sign) * float64(fraction) * 0x1p-24
-		case exponent == 31 && fraction == 0:
-			want = math.Inf(sign)
-		case exponent == 31:
-			want = math.NaN()
-		}
-		if got := float64(half(uint16(code))); got != want && (got == got || want == want) || math.Signbit(got) != (code>>15 == 1) {
-			t.Fatalf("%04x is %v, want %v", code, got, want)
-		}
-	}
-}
-
 func TestDequantizeRefuses(t *testing.T) {
 	for _, c := range []struct {
 		typ           Type

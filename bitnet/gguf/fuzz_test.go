@@ -13,8 +13,8 @@ import (
 // garbage included.
 func mostAllocated(size int) uint64 { return 4*uint64(size) + 1<<20 }
 
-// FuzzOpen opens arbitrary bytes and reads all that is accepted. Memory stays
-// bounded by the size of the input, whatever it claims.
+// FuzzOpen opens arbitrary bytes, and reads and writes all that is accepted.
+// Memory of opening stays bounded by the size of the input, whatever it claims.
 func FuzzOpen(f *testing.F) {
 	f.Add(sample())
 	f.Add(head(0, 0))
@@ -44,7 +44,30 @@ func FuzzOpen(f *testing.F) {
 			return
 		}
 		readAll(t, file, len(input))
+		rewrite(t, file)
 	})
+}
+
+// rewrite writes an accepted file, unless names are too long for that, and
+// wants it to be accepted, and written again with the same bytes.
+func rewrite(t *testing.T, file *File) {
+	for _, info := range file.Tensors() {
+		if len(info.Name) > maxWrittenName {
+			return
+		}
+	}
+	once := written(t, file.Metadata().Entries(), copies(t, file))
+	again := opened(t, once)
+	if !bytes.Equal(written(t, again.Metadata().Entries(), copies(t, again)), once) {
+		t.Fatal("a file that was written and read is written with other bytes")
+	}
+	for _, info := range file.Tensors() {
+		before, err := file.Bytes(info.Name)
+		after, errAfter := again.Bytes(info.Name)
+		if err != nil || errAfter != nil || !bytes.Equal(before, after) {
+			t.Fatalf("%q: other bytes after writing: %v, %v", info.Name, err, errAfter)
+		}
+	}
 }
 
 // allocated is the number of heap bytes ever allocated, garbage included.

@@ -152,24 +152,62 @@ func (r *reader) array() any {
 	return kinds[kind].many(r, n)
 }
 
-// kind tells how values of one type of the metadata are read.
+// kind tells how values of one type of the metadata are read and written.
 type kind struct {
-	size int64 // bytes of a value; the least that a string takes
-	one  func(*reader) any
-	many func(r *reader, n int) any
+	size      int64 // bytes of a value; the least that a string takes
+	one       func(*reader) any
+	many      func(r *reader, n int) any
+	is        func(v any) (one, many bool)
+	write     func(*encoder, any)
+	writeMany func(*encoder, any) // their number, then each
 }
 
 const kindArray = 9
 
 // kinds are the types of the metadata by number.
 var kinds = [...]kind{
-	0: kindOf(1, (*reader).uint8), 1: kindOf(1, (*reader).int8), 2: kindOf(2, (*reader).uint16), 3: kindOf(2, (*reader).int16),
-	4: kindOf(4, (*reader).uint32), 5: kindOf(4, (*reader).int32), 6: kindOf(4, (*reader).float32), 7: kindOf(1, (*reader).bool),
-	8: kindOf(8, (*reader).string), 10: kindOf(8, (*reader).uint64), 11: kindOf(8, (*reader).int64), 12: kindOf(8, (*reader).float64),
+	0: kindOf(1, (*reader).uint8, (*encoder).uint8), 1: kindOf(1, (*reader).int8, (*encoder).int8),
+	2: kindOf(2, (*reader).uint16, (*encoder).uint16), 3: kindOf(2, (*reader).int16, (*encoder).int16),
+	4: kindOf(4, (*reader).uint32, (*encoder).uint32), 5: kindOf(4, (*reader).int32, (*encoder).int32),
+	6: kindOf(4, (*reader).float32, (*encoder).float32), 7: kindOf(1, (*reader).bool, (*encoder).bool),
+	8:  kindOf(8, (*reader).string, (*encoder).string),
+	10: kindOf(8, (*reader).uint64, (*encoder).uint64), 11: kindOf(8, (*reader).int64, (*encoder).int64),
+	12: kindOf(8, (*reader).float64, (*encoder).float64),
 }
 
-func kindOf[T any](size int64, read func(*reader) T) kind {
-	return kind{size, func(r *reader) any { return read(r) }, func(r *reader, n int) any { return list(r, n, read) }}
+func kindOf[T any](size int64, read func(*reader) T, write func(*encoder, T)) kind {
+	return kind{
+		size: size,
+		one:  func(r *reader) any { return read(r) },
+		many: func(r *reader, n int) any { return list(r, n, read) },
+		is: func(v any) (one, many bool) {
+			_, one = v.(T)
+			_, many = v.([]T)
+			return one, many
+		},
+		write: func(e *encoder, v any) { write(e, v.(T)) },
+		writeMany: func(e *encoder, v any) {
+			values := v.([]T)
+			e.uint64(uint64(len(values)))
+			for _, one := range values {
+				write(e, one)
+			}
+		},
+	}
+}
+
+// kindOfValue is the number of a value's kind, or of that of a list's elements;
+// -1 if it has none.
+func kindOfValue(v any) (number int, list bool) {
+	for i, k := range kinds {
+		if i == kindArray {
+			continue
+		}
+		if one, many := k.is(v); one || many {
+			return i, many
+		}
+	}
+	return -1, false
 }
 
 // name reads a key or the name of a tensor.

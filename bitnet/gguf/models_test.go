@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -68,6 +69,37 @@ func TestModels(t *testing.T) {
 		}
 		t.Logf("%s: %v", model.path, counts)
 	}
+}
+
+// TestRewriteModels reads the files and writes them again: no byte may differ.
+func TestRewriteModels(t *testing.T) {
+	for _, model := range models {
+		from, to := filepath.Join(os.Getenv(envModels), model.path), filepath.Join(t.TempDir(), "model.gguf")
+		f, err := Open(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if err := Create(t.Context(), to, f.Metadata().Entries(), copies(t, f)); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := hashOfFile(t, to), hashOfFile(t, from); got != want {
+			t.Errorf("%s: written again it has the hash %s, had %s", model.path, got, want)
+		}
+	}
+}
+
+func hashOfFile(t *testing.T, path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, f); err != nil {
+		t.Fatal(err)
+	}
+	return hex.EncodeToString(hash.Sum(nil))
 }
 
 // hashByRows reads a tensor in pieces, and wants all values to be finite.

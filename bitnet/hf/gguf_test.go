@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/internal/golden"
 )
 
@@ -96,28 +96,28 @@ func (f *ggufFile) bytes() []byte {
 // llama, norms with 1 added for gemma3.
 func ggufOf(t *testing.T, m *Model) *ggufFile {
 	c := m.Config
-	arch := map[decoder.Family]string{decoder.Llama: "llama", decoder.Qwen2: "qwen2", decoder.Qwen3: "qwen3", decoder.Gemma3: "gemma3"}[c.Family]
+	architecture := map[arch.Family]string{arch.Llama: "llama", arch.Qwen2: "qwen2", arch.Qwen3: "qwen3", arch.Gemma3: "gemma3"}[c.Family]
 	tokens := []string{"<unk>", "<s>", "</s>", "▁", "a", "▁a"}
 	f := &ggufFile{tensors: map[string]ggufTensor{}, keys: map[string]any{
-		"general.architecture": arch, "general.name": "tiny", arch + ".block_count": c.Layers, arch + ".embedding_length": c.HiddenSize,
-		arch + ".feed_forward_length": c.IntermediateSize, arch + ".attention.head_count": c.Heads, arch + ".attention.head_count_kv": c.KVHeads,
-		arch + ".attention.key_length": c.HeadDim, arch + ".attention.value_length": c.HeadDim, arch + ".context_length": c.MaxPositions,
-		arch + ".attention.layer_norm_rms_epsilon": c.NormEps, arch + ".rope.freq_base": c.RopeTheta,
+		"general.architecture": architecture, "general.name": "tiny", architecture + ".block_count": c.Layers, architecture + ".embedding_length": c.HiddenSize,
+		architecture + ".feed_forward_length": c.IntermediateSize, architecture + ".attention.head_count": c.Heads, architecture + ".attention.head_count_kv": c.KVHeads,
+		architecture + ".attention.key_length": c.HeadDim, architecture + ".attention.value_length": c.HeadDim, architecture + ".context_length": c.MaxPositions,
+		architecture + ".attention.layer_norm_rms_epsilon": c.NormEps, architecture + ".rope.freq_base": c.RopeTheta,
 		"tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.scores": []float32{0, 0, 0, -3, -4, -1},
 		"tokenizer.ggml.token_type": []int32{2, 3, 3, 1, 1, 1}, "tokenizer.ggml.bos_token_id": 1, "tokenizer.ggml.eos_token_id": 2,
 	}}
-	if c.Family == decoder.Gemma3 {
+	if c.Family == arch.Gemma3 {
 		f.keys["gemma3.attention.sliding_window"], f.keys["gemma3.attention.sliding_window_pattern"] = c.SlidingWindow, 3
 	}
 	for _, tensor := range c.Tensors() {
 		values, dims := slices.Clone(flat(t, m, tensor)), tensor.Dims
 		name := tensor.Name
 		switch {
-		case c.Family == decoder.Gemma3 && strings.Contains(name, "norm"):
+		case c.Family == arch.Gemma3 && strings.Contains(name, "norm"):
 			for i := range values {
 				values[i]++
 			}
-		case c.Family == decoder.Llama && strings.Contains(name, "q_proj"), c.Family == decoder.Llama && strings.Contains(name, "k_proj"):
+		case c.Family == arch.Llama && strings.Contains(name, "q_proj"), c.Family == arch.Llama && strings.Contains(name, "k_proj"):
 			// [heads, 2, half, width] becomes [heads, half, 2, width].
 			out, half, width := make([]float32, len(values)), c.HeadDim/2, dims[1]
 			for h := range dims[0] / c.HeadDim {
@@ -130,7 +130,7 @@ func ggufOf(t *testing.T, m *Model) *ggufFile {
 			values = out
 		}
 		feedForward := "ffn_norm"
-		if c.Family == decoder.Gemma3 {
+		if c.Family == arch.Gemma3 {
 			feedForward = "post_attention_norm"
 		}
 		name = strings.NewReplacer("model.layers", "blk", "self_attn.q_proj", "attn_q", "self_attn.k_proj", "attn_k", "self_attn.v_proj", "attn_v",
@@ -140,7 +140,7 @@ func ggufOf(t *testing.T, m *Model) *ggufFile {
 			"model.norm", "output_norm", "lm_head", "output").Replace(name)
 		f.put(name, values, dims...)
 	}
-	if s := c.RopeScaling; s.Type == decoder.RopeLlama3 {
+	if s := c.RopeScaling; s.Type == arch.RopeLlama3 {
 		factors := make([]float32, c.HeadDim/2)
 		for i := range factors {
 			wavelength := 2 * math.Pi * math.Pow(c.RopeTheta, 2*float64(i)/float64(c.HeadDim))
@@ -168,10 +168,10 @@ func TestGGUF(t *testing.T) {
 			mustWrite(t, path, ggufOf(t, want).bytes())
 			got := mustLoad(t, path)
 			c := want.Config
-			if c.Family == decoder.Gemma3 { // which the file does not say
+			if c.Family == arch.Gemma3 { // which the file does not say
 				c.QueryScalar = float64(c.HeadDim)
 			}
-			if c.RopeScaling.Type == decoder.RopeLlama3 {
+			if c.RopeScaling.Type == arch.RopeLlama3 {
 				c.RopeScaling.OriginalPositions = 8192
 			}
 			if !reflect.DeepEqual(got.Config, c) {
@@ -199,7 +199,7 @@ func TestGGUF(t *testing.T) {
 // TestBadGGUF sees what is wrong named.
 func TestBadGGUF(t *testing.T) {
 	good := mustLoad(t, filepath.Join(golden.Dir(t), "decoders", golden.Folders(t, "decoders")[0]))
-	good.Config.Family, good.Config.RopeScaling = decoder.Llama, decoder.RopeScaling{} // whatever it was
+	good.Config.Family, good.Config.RopeScaling = arch.Llama, arch.RopeScaling{} // whatever it was
 	good.Config.SlidingLayers, good.Config.SlidingWindow, good.Config.LocalRopeTheta, good.Config.QueryScalar = nil, 0, 0, 0
 	good.Store = zeros(t, good.Config)
 	set := func(key string, value any) func(f *ggufFile) { return func(f *ggufFile) { f.keys[key] = value } }

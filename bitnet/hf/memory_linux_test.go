@@ -10,7 +10,8 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/bitnet"
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
+	"github.com/bitdistill/bitdistill/bitnet/hf/files"
 	"github.com/bitdistill/bitdistill/internal/safetensors"
 )
 
@@ -26,20 +27,20 @@ func TestMemoryOfLoading(t *testing.T) {
 		fmt.Println("peak", peakMemory(t))
 		return
 	}
-	c := decoder.Config{Family: decoder.Qwen3, VocabSize: 8000, HiddenSize: 512, IntermediateSize: 1536, Layers: 8, Heads: 8, KVHeads: 4,
+	c := arch.Config{Family: arch.Qwen3, VocabSize: 8000, HiddenSize: 512, IntermediateSize: 1536, Layers: 8, Heads: 8, KVHeads: 4,
 		HeadDim: 64, MaxPositions: 64, NormEps: 1e-6, RopeTheta: 1e6, Quantization: bitnet.Full()}
 	size := 0
 	for _, tensor := range c.Tensors() {
 		size += 4 * tensor.Size()
 	}
-	whole := &Model{Config: c, Store: zeros(t, c)}
+	whole := &Model{Model: files.Model{Config: c}, Store: zeros(t, c)}
 	one, several := t.TempDir(), t.TempDir()
 	for _, dir := range []string{one, several} {
 		if err := whole.Save(dir); err != nil {
 			t.Fatal(err)
 		}
 	}
-	halve(t, filepath.Join(one, weightsName))
+	halve(t, filepath.Join(one, "model.safetensors"))
 	split(t, several, 4)
 	base := peakOf(t, "-")
 	for name, dir := range map[string]string{"BF16": one, "F32 in 4 files": several} {

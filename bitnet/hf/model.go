@@ -1,208 +1,98 @@
 package hf
 
 import (
-	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"slices"
 
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
-	"github.com/bitdistill/bitdistill/internal/safetensors"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
+	"github.com/bitdistill/bitdistill/bitnet/hf/files"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 )
 
-// Limits of the small files, bytes.
-const (
-	configName = "config.json"
-	maxCarried = 256 << 20
-)
-
-// carried are files that a model keeps as they are, from Load to Save. All belong to text: with them the saved folder
-// works wherever the original did.
-var carried = []string{
-	tokenizerName, tokenizerConfigName, "generation_config.json", specialMapName, "added_tokens.json",
-	chatTemplateName, "tokenizer.model", "vocab.json", "merges.txt",
-}
-
 // Model is a decoder with its weights and what turns text into its ids.
 type Model struct {
-	Config decoder.Config
+	files.Model // Config, Tokenizer, Chat
 	// Store has a float32 variable for each of Config.Tensors, under Tensor.Path. It may have others, which Save leaves out.
 	Store *model.Store
-	// Tokenizer is nil if the folder has no tokenizer.json.
-	Tokenizer *Tokenizer
-
-	config []byte            // config.json as read, nil for a model that was not loaded
-	files  map[string][]byte // carried files that were there
-	path   string            // where they were, for errors
-	gguf   bool              // a GGUF file
 }
 
 // Load reads a folder, or a GGUF file of a llama, qwen2, qwen3 or gemma3 architecture with the tokenizer in it. Weights of dtype F32, F16 or BF16 become float32 exactly; any other dtype, a tensor that is
 // missing, unknown or misshapen, and a value that is not finite are refused by name. A head beside a tied embedding is
-// left out if it is identical, else refused. For the kinds of errors see the package documentation.
+// left out if it is identical, else refused. For the kinds of errors see package files.
 func Load(path string) (*Model, error) {
-	m, weights, err := open(path)
+	m, weights, err := files.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	defer weights.close()
-	m.Store, err = weights.read(m.Config)
+	defer weights.Close()
+	store, err := read(weights, m.Config)
 	if err != nil {
 		return nil, err
 	}
-	return m, nil
+	return &Model{Model: *m, Store: store}, nil
 }
 
 // Check finds what Load would refuse as far as it shows without reading weights: config, tokenizer, names, shapes and
 // dtypes. The model it returns has no Store.
 func Check(path string) (*Model, error) {
-	m, weights, err := open(path)
+	m, weights, err := files.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	weights.close()
-	return m, nil
+	weights.Close()
+	return &Model{Model: *m}, nil
 }
 
-// OpenTokenizer reads the tokenizer of a model, nil if it has none. The weights need not be there unless they are in one file with it.
-func OpenTokenizer(path string) (*Tokenizer, error) {
-	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-		m, weights, err := openGGUF(path)
-		if err != nil {
+// read makes variables of all tensors, one at a time and each where it stays, so that memory is that of the model.
+func read(w *files.Weights, c arch.Config) (*model.Store, error) {
+	store := model.NewStore()
+	for _, t := range c.Tensors() {
+		value := tensors.FromShape(shapes.Make(dtypes.Float32, t.Dims...))
+		var failed error
+		err := tensors.MutableFlatData(value, func(flat []float32) { failed = w.Read(t, flat) })
+		if err = cmp.Or(failed, err); err != nil {
 			return nil, err
 		}
-		weights.close()
-		return m.Tokenizer, nil
-	}
-	m, err := openFolder(path)
-	if err != nil {
-		return nil, err
-	}
-	return m.Tokenizer, nil
-}
-
-// open reads all but the weights.
-func open(path string) (*Model, *weightFiles, error) {
-	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-		return openGGUF(path)
-	}
-	m, err := openFolder(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	weights, err := openWeights(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := weights.check(m.Config); err != nil {
-		weights.close()
-		return nil, nil, err
-	}
-	return m, weights, nil
-}
-
-// openFolder reads what of a folder is not weights.
-func openFolder(path string) (*Model, error) {
-	m := &Model{files: map[string][]byte{}, path: path}
-	for _, name := range append([]string{configName}, carried...) {
-		data, err := readFile(path, name, maxCarried)
-		if errors.Is(err, fs.ErrNotExist) && name != configName {
-			continue
+		if _, err := store.CreateVariable(t.Path(), value); err != nil {
+			return nil, fmt.Errorf("%s: %w", t.Name, err)
 		}
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, noConfig(path, err)
-		}
-		if err != nil {
-			return nil, err
-		}
-		m.files[name] = data
 	}
-	m.config = m.files[configName]
-	delete(m.files, configName)
-	return m, m.parse(path)
-}
-
-// noConfig says what a folder without config.json is short of.
-func noConfig(path string, err error) error {
-	if others, _ := filepath.Glob(filepath.Join(path, "*.gguf")); len(others) > 0 {
-		return fmt.Errorf("%s: no %s, but a GGUF file: name %s itself: %w", path, configName, others[0], fs.ErrNotExist)
-	}
-	return fmt.Errorf("%s: no %s; a model is a folder with it, safetensors and tokenizer.json, or a GGUF file: %w", path, configName, err)
-}
-
-// parse reads the config and the tokenizer from the model's files, which are those of path.
-func (m *Model) parse(path string) (err error) {
-	if m.Config, err = ParseConfig(filepath.Join(path, configName), m.config); err != nil {
-		return err
-	}
-	m.Tokenizer, err = newTokenizer(path, m)
-	return err
+	return store, nil
 }
 
 // With returns a model with another config and other weights that keeps the tokenizer and the other files: a student of
 // m, say.
-func (m *Model) With(c decoder.Config, store *model.Store) *Model {
+func (m *Model) With(c arch.Config, store *model.Store) *Model {
 	derived := *m
 	derived.Config, derived.Store = c, store
 	return &derived
 }
 
-// UnknownKeys lists the keys of the folder's config.json that are ignored without being known to be harmless; worth a
-// warning.
-func (m *Model) UnknownKeys() []string { return UnknownKeys(m.config) }
-
-// Save writes config.json, model.safetensors (F32), and the tokenizer's files and generation_config.json if there were
-// any. The folder is made if needed; files in it are replaced one by one, so a caller who may be interrupted writes to a
-// temporary folder and renames it. Load gives the same model again, bit for bit, and the same model gives the same bytes.
-//
-// config.json keeps every field of the original that the config has not changed, and states dtype float32. For a model
-// other than bitnet.Full it has the key "bitdistill".
-//
-// Weights that are missing, misshapen or not finite are refused by name before anything is written.
+// Save writes a folder that Load reads again, bit for bit: see files.Model.Save. Weights that are missing, misshapen or not finite
+// are refused by name before anything is written.
 func (m *Model) Save(dir string) error {
-	if err := m.Config.Validate(); err != nil {
-		return &FileError{Path: configName + " to be saved", Faults: flatten(err)}
+	if m.Store == nil {
+		return &files.FileError{Path: "model to be saved", Faults: []error{errors.New("no weights")}}
 	}
-	config, err := m.configJSON()
-	if err != nil {
-		return err
-	}
-	weights, err := stored(m.Config, m.Store)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return err
-	}
-	if err := writeWeights(filepath.Join(dir, weightsName), weights); err != nil {
-		return err
-	}
-	for _, name := range carried {
-		if data, ok := m.files[name]; ok {
-			if err := os.WriteFile(filepath.Join(dir, name), data, 0o666); err != nil {
-				return err
-			}
+	return m.Model.Save(dir, func(t arch.Tensor, use func(values []float32) error) error {
+		v := m.Store.GetVariable(t.Path())
+		if v == nil || !v.HasValue() {
+			return errors.New("missing")
 		}
-	}
-	return os.WriteFile(filepath.Join(dir, configName), config, 0o666)
-}
-
-func writeWeights(path string, weights []safetensors.Tensor) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close() // a second time is harmless
-	buffered := bufio.NewWriterSize(f, 1<<20)
-	// transformers looks for the format.
-	if err := safetensors.Write(buffered, map[string]string{"format": "pt"}, weights); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	if err := buffered.Flush(); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return f.Close()
+		value, err := v.Value()
+		if err != nil {
+			return err
+		}
+		if dims := value.Shape().Dimensions; !slices.Equal(dims, t.Dims) {
+			return fmt.Errorf("shape %v, config wants %v", dims, t.Dims)
+		}
+		var failed error
+		err = tensors.ConstFlatData(value, func(flat []float32) { failed = use(flat) }) // another dtype is an error
+		return cmp.Or(err, failed)
+	})
 }

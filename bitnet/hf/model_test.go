@@ -14,7 +14,8 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/bitnet"
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
+	"github.com/bitdistill/bitdistill/bitnet/hf/files"
 	"github.com/bitdistill/bitdistill/internal/golden"
 	"github.com/bitdistill/bitdistill/internal/safetensors"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -62,7 +63,7 @@ func copyDir(t testing.TB, from string) string {
 	return to
 }
 
-func flat(t testing.TB, m *Model, tensor decoder.Tensor) []float32 {
+func flat(t testing.TB, m *Model, tensor arch.Tensor) []float32 {
 	t.Helper()
 	v := m.Store.GetVariable(tensor.Path())
 	if v == nil {
@@ -160,7 +161,7 @@ func TestStudentRoundTrip(t *testing.T) {
 		store := model.NewStore()
 		for _, tensor := range c.Tensors() {
 			values := make([]float32, tensor.Size())
-			if tensor.Kind == decoder.SubLNorm {
+			if tensor.Kind == arch.SubLNorm {
 				for i := range values {
 					values[i] = 1 + float32(i)/1024
 				}
@@ -196,24 +197,24 @@ func TestStudentRoundTrip(t *testing.T) {
 
 // A model that was not loaded can be saved, and one whose sizes changed says so in its config.
 func TestSaveChangedConfig(t *testing.T) {
-	c := decoder.Config{Family: decoder.Qwen3, VocabSize: 5, HiddenSize: 8, IntermediateSize: 6, Layers: 2, Heads: 2, KVHeads: 1,
+	c := arch.Config{Family: arch.Qwen3, VocabSize: 5, HiddenSize: 8, IntermediateSize: 6, Layers: 2, Heads: 2, KVHeads: 1,
 		HeadDim: 4, MaxPositions: 9, NormEps: 1e-5, RopeTheta: 1234.5, Quantization: bitnet.Full()}
-	m := &Model{Config: c, Store: zeros(t, c)}
+	m := &Model{Model: files.Model{Config: c}, Store: zeros(t, c)}
 	checkRoundTrip(t, m)
 	dir := t.TempDir()
 	if err := m.Save(dir); err != nil {
 		t.Fatal(err)
 	}
-	c.Layers, c.TieEmbeddings, c.RopeTheta, c.Family = 1, true, 77, decoder.Llama
+	c.Layers, c.TieEmbeddings, c.RopeTheta, c.Family = 1, true, 77, arch.Llama
 	llama3 := c
-	llama3.RopeScaling = decoder.RopeScaling{Type: decoder.RopeLlama3, Factor: 8, LowFreqFactor: 1, HighFreqFactor: 4, OriginalPositions: 64}
+	llama3.RopeScaling = arch.RopeScaling{Type: arch.RopeLlama3, Factor: 8, LowFreqFactor: 1, HighFreqFactor: 4, OriginalPositions: 64}
 	gemma := c
-	gemma.Family, gemma.Layers, gemma.TieEmbeddings = decoder.Gemma3, 3, false
+	gemma.Family, gemma.Layers, gemma.TieEmbeddings = arch.Gemma3, 3, false
 	gemma.SlidingWindow, gemma.SlidingLayers, gemma.LocalRopeTheta, gemma.QueryScalar = 5, []bool{true, false, true}, 55, 12
 	linear := gemma
-	linear.RopeScaling = decoder.RopeScaling{Type: decoder.RopeLinear, Factor: 8}
-	for _, c := range []decoder.Config{c, llama3, c, gemma, linear, gemma} {
-		checkRoundTrip(t, &Model{Config: c, Store: zeros(t, c)})
+	linear.RopeScaling = arch.RopeScaling{Type: arch.RopeLinear, Factor: 8}
+	for _, c := range []arch.Config{c, llama3, c, gemma, linear, gemma} {
+		checkRoundTrip(t, &Model{Model: files.Model{Config: c}, Store: zeros(t, c)})
 		changed := mustLoad(t, dir)
 		if changed.Config.Family != c.Family { // keys of the family before would be refused
 			changed = &Model{}
@@ -227,7 +228,7 @@ func TestSaveChangedConfig(t *testing.T) {
 	}
 }
 
-func zeros(t testing.TB, c decoder.Config) *model.Store {
+func zeros(t testing.TB, c arch.Config) *model.Store {
 	store := model.NewStore()
 	for _, tensor := range c.Tensors() {
 		if _, err := store.CreateVariable(tensor.Path(), tensors.FromFlatDataAndDimensions(make([]float32, tensor.Size()), tensor.Dims...)); err != nil {
@@ -260,7 +261,7 @@ func TestSaveRefuses(t *testing.T) {
 	if err := m.With(c, m.Store).Save(dir); err == nil || !strings.Contains(err.Error(), "num_attention_heads: 0") {
 		t.Errorf("got %v", err)
 	}
-	if err := (&Model{Config: m.Config}).Save(dir); err == nil || !strings.Contains(err.Error(), "no weights") {
+	if err := (&Model{Model: m.Model}).Save(dir); err == nil || !strings.Contains(err.Error(), "no weights") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
@@ -346,4 +347,20 @@ func TestShards(t *testing.T) {
 	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "unexpected end") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// edit changes keys of a folder's config.json; a nil value deletes one.
+func edit(t testing.TB, dir string, changes map[string]any) {
+	t.Helper()
+	var c map[string]any
+	if err := json.Unmarshal(mustRead(t, dir, "config.json"), &c); err != nil {
+		t.Fatal(err)
+	}
+	maps.Copy(c, changes)
+	maps.DeleteFunc(c, func(_ string, v any) bool { return v == nil })
+	data, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustWrite(t, filepath.Join(dir, "config.json"), data)
 }

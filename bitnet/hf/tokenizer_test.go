@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bitdistill/bitdistill/bitnet/hf/files"
 	"github.com/bitdistill/bitdistill/internal/golden"
 )
 
@@ -101,7 +102,7 @@ func TestSpecialTokens(t *testing.T) {
 			}
 			m, err := Load(dir)
 			if c.fault != "" {
-				var file *FileError
+				var file *files.FileError
 				if !errors.As(err, &file) || !strings.Contains(err.Error(), c.fault) {
 					t.Errorf("got %v", err)
 				}

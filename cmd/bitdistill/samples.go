@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/bitdistill/bitdistill/bitnet/hf"
+	"github.com/bitdistill/bitdistill/bitnet/hf/files"
 	"github.com/bitdistill/bitdistill/distill"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/distill/eval"
@@ -51,7 +51,7 @@ func (f *evalFlags) checkSamples() error {
 	return nil
 }
 
-func (f *evalFlags) logLabels(tok *hf.Tokenizer, e *data.Examples, a eval.Accuracy) error {
+func (f *evalFlags) logLabels(tok *files.Tokenizer, e *data.Examples, a eval.Accuracy) error {
 	return f.logSamples(e.Len(), func(i int) any {
 		labels := e.Task.Labels
 		s := labelSample{e.Line(i), tok.Decode(e.Prompt(i)), labels[e.Label(i)].Value, labels[a.Predictions[i]].Value, map[string]float64{}}
@@ -62,7 +62,7 @@ func (f *evalFlags) logLabels(tok *hf.Tokenizer, e *data.Examples, a eval.Accura
 	})
 }
 
-func (f *evalFlags) logTexts(tok *hf.Tokenizer, e *data.Examples, written eval.Generations) error {
+func (f *evalFlags) logTexts(tok *files.Tokenizer, e *data.Examples, written eval.Generations) error {
 	return f.logSamples(len(written.Texts), func(i int) any {
 		return textSample{e.Line(i), tok.Decode(e.Prompt(i)), e.Reference(i), written.Texts[i]}
 	})

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/internal/backend"
@@ -36,13 +37,13 @@ type Classifier struct {
 	Progress func(done, total int) // batches; may be nil
 
 	exec     *model.Exec
-	config   decoder.Config
+	config   arch.Config
 	rows     int
 	building sync.Mutex // building a graph writes to the variables, and two lengths may come up at once
 }
 
 // NewClassifier makes a classifier of a model that computes rows sequences at a time.
-func NewClassifier(backend compute.Backend, cfg decoder.Config, store *model.Store, rows int) (*Classifier, error) {
+func NewClassifier(backend compute.Backend, cfg arch.Config, store *model.Store, rows int) (*Classifier, error) {
 	c := &Classifier{backend: backend, config: cfg, rows: rows}
 	var err error
 	c.exec, err = newExec(backend, store, c.graph)

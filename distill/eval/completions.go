@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/internal/backend"
@@ -23,14 +24,14 @@ type Completions struct {
 	Progress func(done, total int) // batches; may be nil
 
 	exec     *model.Exec
-	config   decoder.Config
+	config   arch.Config
 	rows     int
 	building sync.Mutex // building a graph writes to the variables, and two lengths may come up at once
 }
 
 // NewCompletions makes the evaluator of a model that computes rows sequences at a time, or fewer where the logits of so many
 // completions would take over 64 MiB.
-func NewCompletions(backend compute.Backend, cfg decoder.Config, store *model.Store, rows int) (*Completions, error) {
+func NewCompletions(backend compute.Backend, cfg arch.Config, store *model.Store, rows int) (*Completions, error) {
 	c := &Completions{backend: backend, config: cfg, rows: rows}
 	var err error
 	c.exec, err = newExec(backend, store, c.graph)

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/internal/backend"
 	"github.com/gomlx/compute"
@@ -69,7 +69,7 @@ func run(exec *model.Exec, b *data.EvalBatch, positions []int32, width int, last
 }
 
 // checkLength refuses sequences that the model was not made for.
-func checkLength(c decoder.Config, length int) error {
+func checkLength(c arch.Config, length int) error {
 	if length > c.MaxPositions {
 		return fmt.Errorf("sequences of %d tokens, but the model was made for %d (max_position_embeddings); shorten them", length, c.MaxPositions)
 	}

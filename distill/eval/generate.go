@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
 	"github.com/bitdistill/bitdistill/internal/backend"
 	"github.com/gomlx/compute"
@@ -24,7 +25,7 @@ type Generator struct {
 	Progress func(done, total int) // positions of batches, total being as many as there are if no text ends early; may be nil
 	Kept     Keeper                // of what Complete writes; may be nil
 
-	config        decoder.Config
+	config        arch.Config
 	end           int32
 	rows          int
 	prefill, step *model.Exec
@@ -37,7 +38,7 @@ const cacheBytes = 256 << 20
 
 // NewGenerator makes the generator of a model whose texts end with the token end. It computes rows prompts at a time, or fewer
 // where the keys and values of so many would take over 256 MiB. Besides, it takes the bytes of the linears and the head again.
-func NewGenerator(backend compute.Backend, cfg decoder.Config, store *model.Store, end int32, rows int) (*Generator, error) {
+func NewGenerator(backend compute.Backend, cfg arch.Config, store *model.Store, end int32, rows int) (*Generator, error) {
 	frozen, release, err := decoder.Freeze(backend, cfg, store)
 	if err != nil {
 		return nil, err
@@ -109,7 +110,7 @@ func (g *Generator) generate(ctx context.Context, prompts [][]int32, most int, k
 		return nil, err
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return len(prompts[a]) - len(prompts[b]) })
-	k, v := g.config.CacheShapes(1, longest+most)
+	k, v := decoder.CacheShapes(g.config, 1, longest+most)
 	rows := max(1, min(g.rows, len(prompts), cacheBytes/(4*g.config.Layers*(k.Size()+v.Size()))))
 	batches := slices.Collect(slices.Chunk(order, rows))
 	steps := &counter{total: most * len(batches), report: g.Progress}

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/bitnet"
-	"github.com/bitdistill/bitdistill/bitnet/decoder"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/distill/eval/overlap"
 	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/gomlx/gomlx/ml/model"
@@ -34,7 +34,7 @@ func (r *reader) greedy(t testing.TB, prompt []int32, most int, end int32) []int
 	return text
 }
 
-func newGenerator(t testing.TB, cfg decoder.Config, store *model.Store, end int32, rows int) *Generator {
+func newGenerator(t testing.TB, cfg arch.Config, store *model.Store, end int32, rows int) *Generator {
 	t.Helper()
 	g, err := NewGenerator(backendtest.Open(t), cfg, store, end, rows)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/bitdistill/bitdistill/bitnet"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
@@ -34,14 +35,14 @@ func (letters) EOS() (int32, bool) { return 1, true }
 func (letters) Pad() int32         { return 29 }
 
 // tinyConfig is a decoder for letters. In full precision: padding changes the last bit of an activation, and that an int8 code.
-func tinyConfig() decoder.Config {
-	return decoder.Config{
-		Family: decoder.Qwen3, VocabSize: 31, HiddenSize: 16, IntermediateSize: 24, Layers: 2, Heads: 4, KVHeads: 2, HeadDim: 4,
+func tinyConfig() arch.Config {
+	return arch.Config{
+		Family: arch.Qwen3, VocabSize: 31, HiddenSize: 16, IntermediateSize: 24, Layers: 2, Heads: 4, KVHeads: 2, HeadDim: 4,
 		MaxPositions: 48, NormEps: 1e-5, RopeTheta: 1e4, Quantization: bitnet.Full(),
 	}
 }
 
-func randomStore(t testing.TB, cfg decoder.Config) *model.Store {
+func randomStore(t testing.TB, cfg arch.Config) *model.Store {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(3, 4))
 	store := model.NewStore()
@@ -66,7 +67,7 @@ type reader struct {
 	exec *model.Exec
 }
 
-func newReader(t testing.TB, cfg decoder.Config, store *model.Store) *reader {
+func newReader(t testing.TB, cfg arch.Config, store *model.Store) *reader {
 	t.Helper()
 	exec, err := model.NewExec(backendtest.Open(t), store, func(scope *model.Scope, ids *graph.Node) *graph.Node {
 		return decoder.Forward(scope, cfg, decoder.Inputs{IDs: ids}, decoder.Options{}).Logits

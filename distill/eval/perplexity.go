@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/gomlx/compute"
@@ -31,7 +32,7 @@ type LanguageModel struct {
 	Progress func(done, total int) // batches; may be nil
 
 	exec   *model.Exec
-	config decoder.Config
+	config arch.Config
 	rows   int
 }
 
@@ -40,7 +41,7 @@ const logitsBytes = 64 << 20
 
 // NewLanguageModel makes the evaluator of a model that computes rows windows at a time, or fewer where the logits of so
 // many would take over 64 MiB. It holds several times that, since their softmax is of the same size.
-func NewLanguageModel(backend compute.Backend, cfg decoder.Config, store *model.Store, rows int) (*LanguageModel, error) {
+func NewLanguageModel(backend compute.Backend, cfg arch.Config, store *model.Store, rows int) (*LanguageModel, error) {
 	l := &LanguageModel{backend: backend, config: cfg, rows: rows}
 	exec, err := model.NewExec(backend, store, l.graph)
 	l.exec = exec

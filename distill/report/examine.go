@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/bitdistill/bitdistill/bitnet"
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
 	"github.com/bitdistill/bitdistill/bitnet/hf"
 	"github.com/bitdistill/bitdistill/distill"
@@ -148,7 +149,7 @@ func (x *examination) all(ctx context.Context) error {
 func (x *examination) ternary() error {
 	quantization := x.model.Config.Quantization
 	exec, err := graph.NewExec(x.backend, func(w *graph.Node) *graph.Node {
-		_, scale := quantization.QuantizeWeights(w)
+		_, scale := bitnet.QuantizeWeightsAs(w, quantization)
 		return scale
 	})
 	if err != nil {
@@ -156,7 +157,7 @@ func (x *examination) ternary() error {
 	}
 	exec.SetMaxCache(-1)
 	for _, t := range x.model.Config.Tensors() {
-		if t.Kind != decoder.Linear {
+		if t.Kind != arch.Linear {
 			continue
 		}
 		value, err := x.model.Store.GetVariable(t.Path()).Value()
@@ -242,7 +243,7 @@ func (x *examination) tap(isStudent bool) error {
 	var linears []string
 	if isStudent {
 		for _, t := range x.model.Config.Tensors() {
-			if t.Kind == decoder.Linear {
+			if t.Kind == arch.Linear {
 				linears = append(linears, strings.TrimSuffix(t.Name, ".weight"))
 			}
 		}

@@ -1,4 +1,5 @@
-// Package ctxio makes reading end with a context. Waiting for a slow source does not belong here: a Read under way is not broken off.
+// Package ctxio makes reading and writing end with a context. Waiting for a slow source or sink does not belong here: a Read or Write
+// under way is not broken off.
 package ctxio
 
 import (
@@ -19,4 +20,19 @@ func (r reader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return r.r.Read(p)
+}
+
+// Writer writes to w until ctx ends; then every Write fails with ctx.Err().
+func Writer(ctx context.Context, w io.Writer) io.Writer { return writer{ctx, w} }
+
+type writer struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (w writer) Write(p []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return w.w.Write(p)
 }

@@ -31,3 +31,16 @@ func TestReader(t *testing.T) {
 		t.Errorf("%v with %d reads left", err, source.left)
 	}
 }
+
+func TestWriter(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var b strings.Builder
+	w := Writer(ctx, &b)
+	if n, err := io.WriteString(w, "before"); n != 6 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	cancel()
+	if n, err := io.WriteString(w, "after"); n != 0 || !errors.Is(err, context.Canceled) || b.String() != "before" {
+		t.Errorf("%d, %v, %q written", n, err, b.String())
+	}
+}

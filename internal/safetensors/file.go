@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/bitdistill/bitdistill/internal/half"
 	"github.com/bitdistill/bitdistill/internal/tensorfile"
 )
 
@@ -168,8 +169,27 @@ func (f *File) ReadFloat32s(name string, dst []float32) error {
 	if len(dst) != e.Elements() {
 		return f.errorf(e, "data", "is read into %d values, the tensor has %d", len(dst), e.Elements())
 	}
+	return f.readFloats(e, 0, dst)
+}
+
+// ReadPart is Float32s of the elements from number first on that dst has room for.
+func (f *File) ReadPart(name string, first int, dst []float32) error {
+	e, err := f.entry(name)
+	if err != nil {
+		return err
+	}
+	if !e.DType.IsFloat() {
+		return f.errorf(e, "dtype", "is %s, want F32, F16, BF16 or F64", e.DType)
+	}
+	if n := e.Elements(); first < 0 || len(dst) > n-first {
+		return f.errorf(e, "data", "%d values from number %d on are read, the tensor has %d", len(dst), first, n)
+	}
+	return f.readFloats(e, first, dst)
+}
+
+func (f *File) readFloats(e *Info, first int, dst []float32) error {
 	size := e.DType.Size()
-	return f.chunks(e, func(done int, chunk []byte) error {
+	return f.chunks(e, first*size, len(dst)*size, func(done int, chunk []byte) error {
 		part := dst[done/size : (done+len(chunk))/size]
 		for i := range part {
 			part[i] = float32At(e.DType, chunk[i*size:])
@@ -183,9 +203,9 @@ func float32At(d DType, b []byte) float32 {
 	case F32:
 		return math.Float32frombits(binary.LittleEndian.Uint32(b))
 	case F16:
-		return halfToFloat32(binary.LittleEndian.Uint16(b))
+		return half.ToFloat32(binary.LittleEndian.Uint16(b))
 	case BF16:
-		return bfloatToFloat32(binary.LittleEndian.Uint16(b))
+		return half.BFloatToFloat32(binary.LittleEndian.Uint16(b))
 	default: // F64
 		return float32(math.Float64frombits(binary.LittleEndian.Uint64(b)))
 	}
@@ -203,7 +223,7 @@ func (f *File) Ints(name string) ([]int, error) {
 	}
 	out := make([]int, e.Elements())
 	size := e.DType.Size()
-	err = f.chunks(e, func(done int, chunk []byte) error {
+	err = f.chunks(e, 0, int(e.end-e.begin), func(done int, chunk []byte) error {
 		first := done / size
 		for i := range len(chunk) / size {
 			v, ok := intAt(e.DType, chunk[i*size:])
@@ -253,15 +273,15 @@ func intAt(d DType, b []byte) (v int, ok bool) {
 // multiple of every element size.
 const chunkBytes = 1 << 16
 
-// chunks calls use with a tensor's bytes, piece by piece; done bytes came
-// before.
-func (f *File) chunks(e *Info, use func(done int, chunk []byte) error) error {
-	size := int(e.end - e.begin)
+// chunks calls use with size bytes of a tensor from number from on, piece by
+// piece; done bytes came before.
+func (f *File) chunks(e *Info, from, size int, use func(done int, chunk []byte) error) error {
+	begin := e.begin + int64(from)
 	buffer := make([]byte, min(size, chunkBytes))
 	for done := 0; done < size; {
 		chunk := buffer[:min(len(buffer), size-done)]
-		if n, err := f.data.ReadAt(chunk, e.begin+int64(done)); n < len(chunk) {
-			return f.unreadable(e, f.start+e.begin+int64(done+n), err)
+		if n, err := f.data.ReadAt(chunk, begin+int64(done)); n < len(chunk) {
+			return f.unreadable(e, f.start+begin+int64(done+n), err)
 		}
 		if err := use(done, chunk); err != nil {
 			return err

@@ -241,3 +241,35 @@ func TestTruncated(t *testing.T) {
 		}
 	}
 }
+
+// TestReadPart reads every part of a tensor that is larger than the buffer, in steps.
+func TestReadPart(t *testing.T) {
+	want := make([]float32, 40_000)
+	for i := range want {
+		want[i] = float32(i)
+	}
+	var b bytes.Buffer
+	if err := Write(&b, nil, []Tensor{FromFloat32s("first", F32, []int{3}, want[:3]), FromFloat32s("w", F32, []int{40, 1000}, want), FromInts("n", I32, []int{1}, []int{7})}); err != nil {
+		t.Fatal(err)
+	}
+	f, err := NewFile("memory", bytes.NewReader(b.Bytes()), int64(b.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{0, 1, 999, 20_000, 40_000} {
+		for first := 0; first+n <= len(want); first += 997 {
+			got := make([]float32, n)
+			if err := f.ReadPart("w", first, got); err != nil || !slices.Equal(got, want[first:first+n]) {
+				t.Fatalf("%d values from number %d on differ (%v)", n, first, err)
+			}
+		}
+	}
+	for _, first := range []int{-1, 39_999, 40_001, math.MaxInt} {
+		if err := f.ReadPart("w", first, make([]float32, 2)); err == nil || !strings.Contains(err.Error(), "the tensor has 40000") {
+			t.Errorf("from number %d on: %v", first, err)
+		}
+	}
+	if err := f.ReadPart("n", 0, make([]float32, 1)); err == nil || !strings.Contains(err.Error(), "want F32") {
+		t.Errorf("got %v", err)
+	}
+}

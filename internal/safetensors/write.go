@@ -12,6 +12,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/bitdistill/bitdistill/internal/half"
 	"github.com/bitdistill/bitdistill/internal/tensorfile"
 )
 
@@ -47,9 +48,9 @@ func FromFloat32s(name string, dtype DType, shape []int, values []float32) Tenso
 			case F32:
 				return le.AppendUint32(b, math.Float32bits(v)), nil
 			case F16:
-				return le.AppendUint16(b, halfFromFloat32(v)), nil
+				return le.AppendUint16(b, half.FromFloat32(v)), nil
 			case BF16:
-				return le.AppendUint16(b, bfloatFromFloat32(v)), nil
+				return le.AppendUint16(b, half.BFloatFromFloat32(v)), nil
 			default: // F64
 				return le.AppendUint64(b, math.Float64bits(float64(v))), nil
 			}

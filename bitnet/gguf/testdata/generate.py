@@ -1,5 +1,6 @@
 """Writes golden.gguf and golden.f32: tensors of every type that the Python
-package can decode, and what it makes of them.
+package can decode, and what it makes of them; and quantized.gguf: a tensor "x"
+and what the package makes of it in every type that it can encode and Go too.
 
 Needs gguf==0.19.0 and numpy==2.4.6; run it in this folder. With paths of other
 GGUF files it prints, instead, a tensor of every type of theirs with the SHA-256
@@ -73,6 +74,43 @@ def golden():
         f.write(b"".join(e.tobytes() for e in expected))
 
 
+def q2_0(x):
+    """Quantizes to Q2_0, which the package does not know, after the words of the format."""
+    x = x.reshape(-1, 64)
+    scale = np.abs(x).max(axis=1, keepdims=True)
+    ratio = np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=scale != 0) * x
+    codes = (np.sign(ratio) * np.floor(np.abs(ratio).astype(np.float64) + 0.5) + 1).clip(0, 3).astype(np.uint8)
+    packed = (codes.reshape(-1, 16, 4) << np.array([0, 2, 4, 6], dtype=np.uint8)).sum(axis=2, dtype=np.uint8)
+    return np.concatenate([scale.astype(np.float16).view(np.uint8), packed], axis=1)
+
+
+def quantized():
+    rng = np.random.default_rng(20261124)
+    x = rng.normal(0, 1, (12, 256)).astype(np.float32)
+    x[1] *= np.float32(1e-6)  # scales are subnormal halves
+    x[2] *= np.float32(1e-9)  # scales are zero
+    x[3] *= np.float32(5000)
+    x[4] = 0
+    x[5] = -np.float32(0)
+    x[6] = rng.integers(-1, 2, 256) * np.float32(0.03125)  # ternary, and a scale that halves hold
+    x[7] = rng.integers(-1, 2, 256) * np.float32(0.1)  # and one that they do not
+    x[8] = rng.integers(-254, 255, 256) / np.float32(2)  # ties of Q8_0, whose scale shall be 1
+    x[8, ::32] = 127
+    x[9] = rng.integers(-16, 16, 256) / np.float32(2)  # ties of Q4_0
+    x[9, ::32] = -8
+    x[10] = rng.integers(-2, 3, 256) / np.float32(2)  # ties of the ternary types
+    x[11, ::7] = 65504  # the largest half
+    writer = GGUFWriter("quantized.gguf", "test")
+    writer.add_tensor("x", x)
+    for t in T.F32, T.F16, T.BF16, T.Q8_0, T.Q4_0, T.TQ1_0, T.TQ2_0:
+        writer.add_tensor(t.name, quantize(x, t).view(np.uint8).reshape(len(x), -1), raw_dtype=t)
+    writer.add_tensor("Q2_0", q2_0(x), raw_dtype=T.I8)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def real(path):
     seen = set()
     for t in GGUFReader(path).tensors:
@@ -88,3 +126,4 @@ if sys.argv[1:]:
         real(path)
 else:
     golden()
+    quantized()
