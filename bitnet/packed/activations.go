@@ -8,6 +8,8 @@ import (
 // levels is the largest code that quantizing makes.
 const levels = 127
 
+const cacheLine = 64
+
 // Activations are the int8 codes of tokens, each with the scale of its own, and the sums of codes that a product takes off again. They
 // are made once for a width and a number of tokens and filled again and again, without an allocation.
 type Activations struct {
@@ -26,8 +28,7 @@ func NewActivations(in, tokens int) (*Activations, error) {
 		return nil, err
 	}
 	a := &Activations{in: in, tokens: tokens, segment: segment(in)}
-	const line = 64
-	a.stride = ((in+line-1)/line | 1) * line
+	a.stride = ((in+cacheLine-1)/cacheLine | 1) * cacheLine
 	a.codes = make([]int8, tokens*a.stride)
 	a.scales = make([]float32, tokens)
 	a.totals = make([]int32, tokens)

@@ -1,6 +1,7 @@
 package packed
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 )
@@ -80,19 +81,23 @@ func (e *example) operands(t testing.TB) (*Matrix, *Activations) {
 	return m, a
 }
 
-// naive multiplies in float64, which holds these sums, without the scales and with them.
-func (e *example) naive() (sums, scaled []float64) {
+// naive multiplies in float64, which holds these sums, without the scales and with them. Magnitudes are the largest that the scaled sums
+// could be: what their rounding errors are measured by.
+func (e *example) naive() (sums, scaled, magnitudes []float64) {
 	for t := range e.tokens {
 		for row := range e.out {
-			var sum, y float64
+			var sum, y, magnitude float64
 			for k := range e.in {
 				product := float64(e.weights[row*e.in+k]) * float64(e.codes[t*e.in+k])
+				value := product * float64(e.scales[e.scaling.index(row*e.in+k, e.in)])
 				sum += product
-				y += product * float64(e.scales[e.scaling.index(row*e.in+k, e.in)])
+				y += value
+				magnitude += math.Abs(value)
 			}
 			sums = append(sums, sum)
 			scaled = append(scaled, y*float64(e.perToken[t]))
+			magnitudes = append(magnitudes, magnitude*float64(e.perToken[t]))
 		}
 	}
-	return sums, scaled
+	return sums, scaled, magnitudes
 }

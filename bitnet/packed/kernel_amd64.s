@@ -36,7 +36,7 @@ DATA noSign<>+0(SB)/4, $0x7fffffff
 GLOBL noSign<>(SB), RODATA|NOPTR, $4
 
 // func gemvAVX2(sums *int32, panel *byte, codes *int8, groups int)
-// Requires: AVX, AVX2, CMOV
+// Requires: AVX, AVX2, CMOV, MMX+
 TEXT ·gemvAVX2(SB), NOSPLIT, $0-32
 	MOVQ         sums+0(FP), AX
 	MOVQ         panel+8(FP), CX
@@ -71,6 +71,7 @@ blocks:
 	JZ      columns_end
 
 columns:
+	PREFETCHT0   2048(CX)
 	VMOVDQU      (CX), Y8
 	VMOVDQU      32(CX), Y9
 	VPBROADCASTD (DX), Y10
@@ -140,7 +141,7 @@ columns_end:
 	RET
 
 // func gemvAVXVNNI(sums *int32, panel *byte, codes *int8, groups int)
-// Requires: AVX, AVX2, AVXVNNI
+// Requires: AVX, AVX2, AVXVNNI, MMX+
 TEXT ·gemvAVXVNNI(SB), NOSPLIT, $0-32
 	MOVQ         sums+0(FP), AX
 	MOVQ         panel+8(FP), CX
@@ -162,6 +163,7 @@ TEXT ·gemvAVXVNNI(SB), NOSPLIT, $0-32
 	JZ           columns_end
 
 columns:
+	PREFETCHT0   2048(CX)
 	VMOVDQU      (CX), Y12
 	VMOVDQU      32(CX), Y13
 	VPBROADCASTD (DX), Y14
@@ -253,7 +255,7 @@ columns_end:
 	RET
 
 // func gemvAVX512(sums *int32, panel *byte, codes *int8, groups int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·gemvAVX512(SB), NOSPLIT, $0-32
 	MOVQ         sums+0(FP), AX
 	MOVQ         panel+8(FP), CX
@@ -277,6 +279,7 @@ TEXT ·gemvAVX512(SB), NOSPLIT, $0-32
 	JZ           pairs_end
 
 pairs:
+	PREFETCHT0   2048(CX)
 	VMOVDQU32    (CX), Z12
 	VPBROADCASTD (DX), Z13
 	VPANDD       Z12, Z8, Z14
@@ -287,6 +290,7 @@ pairs:
 	VPDPBUSD     Z13, Z16, Z2
 	VPANDD       Z12, Z11, Z17
 	VPDPBUSD     Z13, Z17, Z3
+	PREFETCHT0   2112(CX)
 	VMOVDQU32    64(CX), Z18
 	VPBROADCASTD 4(DX), Z19
 	VPANDD       Z18, Z8, Z20
@@ -305,6 +309,7 @@ pairs:
 pairs_end:
 	ANDQ         $0x01, BX
 	JZ           even
+	PREFETCHT0   2048(CX)
 	VMOVDQU32    (CX), Z12
 	VPBROADCASTD (DX), Z13
 	VPANDD       Z12, Z8, Z14
@@ -4344,13 +4349,12 @@ values_end:
 	RET
 
 // func quantizeAVX2(codes *int8, x *float32, thirtytwos int, factor float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·quantizeAVX2(SB), NOSPLIT, $0-28
 	MOVQ         codes+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         thirtytwos+16(FP), DX
-	MOVSS        factor+24(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS factor+24(FP), Y0
 	VMOVDQU      inOrder<>+0(SB), Y1
 	TESTQ        DX, DX
 	JZ           values_end
@@ -4410,7 +4414,7 @@ values_end:
 	RET
 
 // func scaleAVX2(dst *float32, sums *int32, scales *float32, offset int32, factor float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·scaleAVX2(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         sums+8(FP), CX
@@ -4418,8 +4422,7 @@ TEXT ·scaleAVX2(SB), NOSPLIT, $0-32
 	MOVL         offset+24(FP), BX
 	VMOVD        BX, X0
 	VPBROADCASTD X0, Y0
-	MOVSS        factor+28(FP), X1
-	VBROADCASTSS X1, Y1
+	VBROADCASTSS factor+28(FP), Y1
 	VMULPS       (DX), Y1, Y2
 	VMOVDQU      (CX), Y3
 	VPSUBD       Y0, Y3, Y3
@@ -4472,7 +4475,7 @@ TEXT ·scaleAVX2(SB), NOSPLIT, $0-32
 	RET
 
 // func addScaledAVX2(dst *float32, sums *int32, scales *float32, offset int32, factor float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·addScaledAVX2(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         sums+8(FP), CX
@@ -4480,8 +4483,7 @@ TEXT ·addScaledAVX2(SB), NOSPLIT, $0-32
 	MOVL         offset+24(FP), BX
 	VMOVD        BX, X0
 	VPBROADCASTD X0, Y0
-	MOVSS        factor+28(FP), X1
-	VBROADCASTSS X1, Y1
+	VBROADCASTSS factor+28(FP), Y1
 	VMULPS       (DX), Y1, Y2
 	VMOVDQU      (CX), Y3
 	VPSUBD       Y0, Y3, Y3
@@ -4565,29 +4567,29 @@ TEXT ·peakAVX2(SB), NOSPLIT, $0-8
 	JZ    turns_end
 
 turns:
-	VPMADDUBSW Y12, Y12, Y12
-	VPADDW     Y12, Y0, Y0
-	VPMADDUBSW Y13, Y13, Y13
-	VPADDW     Y13, Y1, Y1
-	VPMADDUBSW Y14, Y14, Y14
+	VPMADDUBSW Y12, Y13, Y14
+	VPADDW     Y14, Y0, Y0
+	VPMADDUBSW Y12, Y13, Y15
+	VPADDW     Y15, Y1, Y1
+	VPMADDUBSW Y12, Y13, Y14
 	VPADDW     Y14, Y2, Y2
-	VPMADDUBSW Y15, Y15, Y15
+	VPMADDUBSW Y12, Y13, Y15
 	VPADDW     Y15, Y3, Y3
-	VPMADDUBSW Y12, Y12, Y12
-	VPADDW     Y12, Y4, Y4
-	VPMADDUBSW Y13, Y13, Y13
-	VPADDW     Y13, Y5, Y5
-	VPMADDUBSW Y14, Y14, Y14
+	VPMADDUBSW Y12, Y13, Y14
+	VPADDW     Y14, Y4, Y4
+	VPMADDUBSW Y12, Y13, Y15
+	VPADDW     Y15, Y5, Y5
+	VPMADDUBSW Y12, Y13, Y14
 	VPADDW     Y14, Y6, Y6
-	VPMADDUBSW Y15, Y15, Y15
+	VPMADDUBSW Y12, Y13, Y15
 	VPADDW     Y15, Y7, Y7
-	VPMADDUBSW Y12, Y12, Y12
-	VPADDW     Y12, Y8, Y8
-	VPMADDUBSW Y13, Y13, Y13
-	VPADDW     Y13, Y9, Y9
-	VPMADDUBSW Y14, Y14, Y14
+	VPMADDUBSW Y12, Y13, Y14
+	VPADDW     Y14, Y8, Y8
+	VPMADDUBSW Y12, Y13, Y15
+	VPADDW     Y15, Y9, Y9
+	VPMADDUBSW Y12, Y13, Y14
 	VPADDW     Y14, Y10, Y10
-	VPMADDUBSW Y15, Y15, Y15
+	VPMADDUBSW Y12, Y13, Y15
 	VPADDW     Y15, Y11, Y11
 	DECQ       AX
 	JNZ        turns

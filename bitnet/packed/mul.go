@@ -1,6 +1,9 @@
 package packed
 
-import "fmt"
+import (
+	"fmt"
+	"unsafe"
+)
 
 // Span is the range of integers from From to, and without, To.
 type Span struct{ From, To int }
@@ -10,11 +13,19 @@ func (s Span) within(n int) bool { return 0 <= s.From && s.From <= s.To && s.To 
 const (
 	blockGroups = 64 // groups that are unpacked at once
 	maxTile     = 6  // tokens that are multiplied at once
-	tokenBlock  = 4 * maxTile
+	tokenBlock  = 12 * maxTile
 )
 
 // unpacked are the codes of up to 64 groups of a panel, a byte each: [4 parts of 16 rows][64 groups][64].
 type unpacked [4 * blockGroups * groupBytes]byte
+
+// scratch is room for unpacked codes on a stack, where nothing but a smaller alignment is promised than kernels are fast with.
+type scratch [len(unpacked{}) + cacheLine - 1]byte
+
+func (s *scratch) aligned() *unpacked {
+	first := -uintptr(unsafe.Pointer(s)) % cacheLine
+	return (*unpacked)(s[first : first+uintptr(len(unpacked{}))])
+}
 
 // Mul computes the rows of some panels for some tokens of y = x·Wᵀ: dst [tokens, out] holds all of y, of which it writes those values alone.
 // Parts of a product may be computed by several goroutines at once; nothing is allocated.
@@ -62,11 +73,12 @@ func (m *Matrix) MulInts(dst []int32, a *Activations, panels, tokens Span) error
 		return err
 	}
 	var sums [tokenBlock][panelRows]int32
-	var scratch unpacked
+	var room scratch
+	codes := room.aligned()
 	for p := panels.From; p < panels.To; p++ {
 		for t := tokens.From; t < tokens.To; t += tokenBlock {
 			part := sums[:min(tokenBlock, tokens.To-t)]
-			m.addUp(part, &scratch, m.groups(p, 0, m.in), a, t, 0)
+			m.addUp(part, codes, m.groups(p, 0, m.in), a, t, 0)
 			for i := range part {
 				row := dst[(t+i)*m.out+p*panelRows:][:m.rows(p)]
 				for r := range row {
@@ -110,12 +122,13 @@ func (m *Matrix) mulToken(dst []float32, a *Activations, panels Span, token int)
 // mulTokens is Mul for several tokens.
 func (m *Matrix) mulTokens(dst []float32, a *Activations, panels, tokens Span) {
 	var sums [tokenBlock][panelRows]int32
-	var scratch unpacked
+	var room scratch
+	codes := room.aligned()
 	for p := panels.From; p < panels.To; p++ {
 		for t := tokens.From; t < tokens.To; t += tokenBlock {
 			part := sums[:min(tokenBlock, tokens.To-t)]
 			for from, s := 0, 0; from < m.in; from, s = from+m.segment, s+1 {
-				m.addUp(part, &scratch, m.groups(p, from, from+m.segment), a, t, from)
+				m.addUp(part, codes, m.groups(p, from, from+m.segment), a, t, from)
 				for i := range part {
 					m.finish(dst, &part[i], a, p, s, t+i)
 				}
@@ -125,7 +138,7 @@ func (m *Matrix) mulTokens(dst []float32, a *Activations, panels, tokens Span) {
 }
 
 // addUp puts the products of a panel's groups, the first of which has column from, with tokens from token on into sums.
-func (m *Matrix) addUp(sums [][panelRows]int32, scratch *unpacked, panel []byte, a *Activations, token, from int) {
+func (m *Matrix) addUp(sums [][panelRows]int32, codes *unpacked, panel []byte, a *Activations, token, from int) {
 	if !active.tiles() {
 		for i := range sums {
 			active.gemv(&sums[i], panel, a.codes[(token+i)*a.stride+from:])
@@ -136,9 +149,9 @@ func (m *Matrix) addUp(sums [][panelRows]int32, scratch *unpacked, panel []byte,
 	for len(panel) > 0 {
 		block := panel[:min(len(panel), blockGroups*groupBytes)]
 		n := len(block) / groupBytes
-		active.unpack(scratch, block)
+		active.unpack(codes, block)
 		for t := 0; t < len(sums); t += maxTile {
-			active.tile(sums[t:min(t+maxTile, len(sums))], scratch, n, a.codes[(token+t)*a.stride+from:], a.stride)
+			active.tile(sums[t:min(t+maxTile, len(sums))], codes, n, a.codes[(token+t)*a.stride+from:], a.stride)
 		}
 		panel = panel[len(block):]
 		from += 4 * n

@@ -30,6 +30,15 @@ func maxAbsAVX2() {
 	RET()
 }
 
+// broadcast repeats a float32 parameter. Loading it as avo does, with an instruction of SSE, would wait for AVX's registers.
+func broadcast(name string, to Op) {
+	parameter, err := Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	VBROADCASTSS(parameter.Addr, to)
+}
+
 // inOrder undoes what the packing instructions do, which is by halves of 128 bits.
 var inOrder = func() Mem {
 	m := GLOBL("inOrder", RODATA|NOPTR)
@@ -44,10 +53,8 @@ func quantizeAVX2() {
 		"quantizeAVX2 rounds 32*thirtytwos values times factor, which are at most 127, to even integers.")
 	codes, x := Mem{Base: Load(Param("codes"), GP64())}, Mem{Base: Load(Param("x"), GP64())}
 	n := Load(Param("thirtytwos"), GP64())
-	factor := XMM()
-	Load(Param("factor"), factor)
 	scale := YMM()
-	VBROADCASTSS(factor, scale)
+	broadcast("factor", scale)
 	order := YMM()
 	VMOVDQU(inOrder, order)
 	v := []VecVirtual{YMM(), YMM(), YMM(), YMM()}
@@ -108,8 +115,7 @@ func scaleAVX2() {
 		Load(Param("offset"), offset)
 		VMOVD(offset, X0)
 		VPBROADCASTD(X0, Y0)
-		Load(Param("factor"), X1)
-		VBROADCASTSS(X1, Y1)
+		broadcast("factor", Y1)
 		for i := 0; i < 256; i += 32 {
 			VMULPS(scales.Offset(i), Y1, Y2)
 			VMOVDQU(sums.Offset(i), Y3)
@@ -133,8 +139,8 @@ func probes() {
 	zero(y...)
 	loop("turns", turns, func() {
 		for i := range 12 {
-			tmp := y[12+i%4]
-			VPMADDUBSW(tmp, tmp, tmp)
+			tmp := y[14+i%2]
+			VPMADDUBSW(Y12, Y13, tmp)
 			VPADDW(tmp, y[i], y[i])
 		}
 	})

@@ -6,6 +6,10 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
+// ahead is how many bytes before their use a panel's are asked for: more than a processor looks ahead by itself while it computes. 512, 1024
+// and 4096 are slower where it was measured (Zen 3, AVX2), and none slower yet: 65 % of the speed of reading alone, instead of 91 %.
+const ahead = 2048
+
 const gemvSignature = "func(sums *int32, panel *byte, codes *int8, groups int)"
 
 // operands loads the arguments of a GEMV.
@@ -32,6 +36,7 @@ func gemvAVX2() {
 	SUBQ(n, groups)
 	zero(acc...)
 	loop("columns", n, func() {
+		PREFETCHT0(panel.Offset(ahead))
 		VMOVDQU(panel, raw[0])
 		VMOVDQU(panel.Offset(32), raw[1])
 		VPBROADCASTD(codes, token)
@@ -68,6 +73,7 @@ func gemvAVXVNNI() {
 	}
 	zero(acc...)
 	loop("columns", groups, func() {
+		PREFETCHT0(panel.Offset(ahead))
 		VMOVDQU(panel, raw[0])
 		VMOVDQU(panel.Offset(32), raw[1])
 		VPBROADCASTD(codes, token)
@@ -101,6 +107,7 @@ func gemvAVX512() {
 	zero(more...)
 	columns := func(i int, acc, tmp []VecPhysical) {
 		raw, token := tmp[0], tmp[1]
+		PREFETCHT0(panel.Offset(group*i + ahead))
 		VMOVDQU32(panel.Offset(group*i), raw)
 		VPBROADCASTD(codes.Offset(4*i), token)
 		for part := range parts {
