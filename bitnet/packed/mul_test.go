@@ -1,10 +1,12 @@
 package packed
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 )
 
@@ -202,13 +204,41 @@ func TestMulAllocatesNothing(t *testing.T) {
 	})
 }
 
+// TestMulSideBySide computes parts in goroutines of their own, tokens being quantized by several too; the race detector looks on.
+func TestMulSideBySide(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 9))
+	e := random(r, 150, 256, 9, Block)
+	m, want := e.operands(t)
+	a := must(NewActivations(e.in, e.tokens))
+	y := make([]float32, e.tokens*e.out)
+	sideBySide := func(n int, work func(i int) error) {
+		var wait sync.WaitGroup
+		errs := make([]error, n)
+		for i := range n {
+			wait.Go(func() { errs[i] = work(i) })
+		}
+		wait.Wait()
+		check(t, errors.Join(errs...))
+	}
+	sideBySide(e.tokens, func(i int) error { return a.Set(i, want.Codes(i), want.Scale(i)) })
+	sideBySide(2*m.Panels(), func(i int) error {
+		p, tokens := i/2, []Span{{0, 4}, {4, 9}}[i%2]
+		return m.Mul(y, a, Span{p, p + 1}, tokens)
+	})
+	whole := make([]float32, len(y))
+	check(t, m.Mul(whole, want, Span{0, m.Panels()}, Span{0, e.tokens}))
+	if !slices.Equal(y, whole) {
+		t.Error("parts made side by side are not those of the whole")
+	}
+}
+
 // FuzzMul takes shapes, scaling, weights and codes from the input, for every kernel.
 func FuzzMul(f *testing.F) {
 	f.Add(uint16(64), uint16(256), uint8(1), uint8(0), []byte{0, 1, 2, 127, 128, 255})
 	f.Add(uint16(65), uint16(172), uint8(7), uint8(2), []byte{2, 128})
 	f.Add(uint16(3), uint16(7), uint8(30), uint8(3), []byte{})
 	f.Fuzz(func(t *testing.T, out, in uint16, tokens, scaling uint8, values []byte) {
-		e := example{out: 1 + int(out)%200, in: 1 + int(in)%1100, tokens: 1 + int(tokens)%30, scaling: scalings[scaling%4]}
+		e := example{out: 1 + int(out)%130, in: 1 + int(in)%600, tokens: 1 + int(tokens)%14, scaling: scalings[scaling%4]}
 		e.weights, e.codes = make([]int8, e.out*e.in), make([]int8, e.tokens*e.in)
 		if len(values) > 0 {
 			for i := range e.weights {
