@@ -39,9 +39,9 @@ func once(threads, round int, work func(round, thread int)) float64 {
 	return time.Since(start).Seconds()
 }
 
-func benchKernels(b *testing.B, bench func(b *testing.B, threads int)) {
+func benchKernels(b *testing.B, mostThreads int, bench func(b *testing.B, threads int)) {
 	for _, k := range supported() {
-		for _, threads := range []int{1, 2} {
+		for threads := 1; threads <= mostThreads; threads++ {
 			b.Run(fmt.Sprintf("%v/threads=%d", k, threads), func(b *testing.B) {
 				force(b, k)
 				bench(b, threads)
@@ -61,7 +61,7 @@ func BenchmarkGEMV(b *testing.B) {
 	}
 	m := must(FromPanels(panels, out, in, AbsMean, []float32{1}))
 	a, dst := someActivations(in, 1), make([]float32, out)
-	benchKernels(b, func(b *testing.B, threads int) {
+	benchKernels(b, 2, func(b *testing.B, threads int) {
 		const pieces = 16 // so that each has left the caches when its turn comes again
 		piece := m.Panels() / pieces / 2
 		size := len(panels) / m.Panels()
@@ -88,7 +88,7 @@ func BenchmarkGEMM(b *testing.B) {
 	e := random(r, out, in, 1, AbsMean)
 	m, _ := e.operands(b)
 	a, dst := someActivations(in, tokens), make([]float32, tokens*out)
-	benchKernels(b, func(b *testing.B, threads int) {
+	benchKernels(b, 2, func(b *testing.B, threads int) {
 		share := m.Panels() / threads
 		const turns = 1 << 18
 		for b.Loop() {
@@ -100,35 +100,47 @@ func BenchmarkGEMM(b *testing.B) {
 	})
 }
 
-// BenchmarkTokens is the speed of a product with few tokens, as sequences side by side have them.
+// BenchmarkTokens is the speed of a product with few tokens, as sequences side by side have them, with the matrix in a cache.
 func BenchmarkTokens(b *testing.B) {
-	const out, in = 1024, 1024
+	const out, in = 512, 1024
 	r := rand.New(rand.NewPCG(1, 1))
 	e := random(r, out, in, 1, AbsMean)
 	m, _ := e.operands(b)
 	for _, tokens := range []int{1, 2, 3, 4, 5, 6, 8, 12} {
 		a, dst := someActivations(in, tokens), make([]float32, tokens*out)
 		b.Run(fmt.Sprint(tokens), func(b *testing.B) {
+			const turns = 1 << 16
 			for b.Loop() {
-				check(b, m.Mul(dst, a, Span{0, m.Panels()}, Span{0, tokens}))
+				gemm, peak := rates(1, float64(tokens*out*in), float64(turns*ProbePeak(1)), func(_, _ int) {
+					check(b, m.Mul(dst, a, Span{0, m.Panels()}, Span{0, tokens}))
+				}, func(_, _ int) { ProbePeak(turns) })
+				report(b, gemm, peak, "GMAC/s")
 			}
-			b.ReportMetric(float64(b.N*tokens*out*in)/b.Elapsed().Seconds()/1e9, "GMAC/s")
 		})
 	}
 }
 
-func BenchmarkQuantizeActivations(b *testing.B) {
-	const in = 1024
+// BenchmarkQuantize quantizes a token of values that are in a cache, beside reading them.
+func BenchmarkQuantize(b *testing.B) {
+	const in, times = 4096, 16
 	x := make([]float32, in)
 	for i := range x {
 		x[i] = float32(i%17) - 8
 	}
-	a := must(NewActivations(in, 1))
-	benchKernels(b, func(b *testing.B, threads int) {
+	a, bytes := must(NewActivations(in, 1)), make([]byte, 4*in)
+	benchKernels(b, 1, func(b *testing.B, _ int) {
 		for b.Loop() {
-			check(b, a.Quantize(x, 0))
+			quantize, read := rates(1, times*4*in, times*4*in, func(_, _ int) {
+				for range times {
+					check(b, a.Quantize(x, 0))
+				}
+			}, func(_, _ int) {
+				for range times {
+					ProbeRead(bytes)
+				}
+			})
+			report(b, quantize, read, "GB/s")
 		}
-		b.ReportMetric(float64(b.N*in)/b.Elapsed().Seconds()/1e9, "Gvalues/s")
 	})
 }
 

@@ -337,7 +337,7 @@ even:
 	RET
 
 // func unpackAVX2(unpacked *byte, panel *byte, groups int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·unpackAVX2(SB), NOSPLIT, $0-24
 	MOVQ         unpacked+0(FP), AX
 	MOVQ         panel+8(FP), CX
@@ -347,34 +347,35 @@ TEXT ·unpackAVX2(SB), NOSPLIT, $0-24
 	JZ           columns_end
 
 columns:
-	VMOVDQU (CX), Y1
-	VPAND   Y1, Y0, Y3
-	VMOVDQU Y3, (AX)
-	VPSRLW  $0x02, Y1, Y4
-	VPAND   Y4, Y0, Y4
-	VMOVDQU Y4, 4096(AX)
-	VPSRLW  $0x04, Y1, Y5
-	VPAND   Y5, Y0, Y5
-	VMOVDQU Y5, 8192(AX)
-	VPSRLW  $0x06, Y1, Y6
-	VPAND   Y6, Y0, Y6
-	VMOVDQU Y6, 12288(AX)
-	VMOVDQU 32(CX), Y2
-	VPAND   Y2, Y0, Y3
-	VMOVDQU Y3, 32(AX)
-	VPSRLW  $0x02, Y2, Y4
-	VPAND   Y4, Y0, Y4
-	VMOVDQU Y4, 4128(AX)
-	VPSRLW  $0x04, Y2, Y5
-	VPAND   Y5, Y0, Y5
-	VMOVDQU Y5, 8224(AX)
-	VPSRLW  $0x06, Y2, Y6
-	VPAND   Y6, Y0, Y6
-	VMOVDQU Y6, 12320(AX)
-	ADDQ    $0x40, CX
-	ADDQ    $0x40, AX
-	DECQ    DX
-	JNZ     columns
+	PREFETCHT0 4096(CX)
+	VMOVDQU    (CX), Y1
+	VPAND      Y1, Y0, Y3
+	VMOVDQU    Y3, (AX)
+	VPSRLW     $0x02, Y1, Y4
+	VPAND      Y4, Y0, Y4
+	VMOVDQU    Y4, 4096(AX)
+	VPSRLW     $0x04, Y1, Y5
+	VPAND      Y5, Y0, Y5
+	VMOVDQU    Y5, 8192(AX)
+	VPSRLW     $0x06, Y1, Y6
+	VPAND      Y6, Y0, Y6
+	VMOVDQU    Y6, 12288(AX)
+	VMOVDQU    32(CX), Y2
+	VPAND      Y2, Y0, Y3
+	VMOVDQU    Y3, 32(AX)
+	VPSRLW     $0x02, Y2, Y4
+	VPAND      Y4, Y0, Y4
+	VMOVDQU    Y4, 4128(AX)
+	VPSRLW     $0x04, Y2, Y5
+	VPAND      Y5, Y0, Y5
+	VMOVDQU    Y5, 8224(AX)
+	VPSRLW     $0x06, Y2, Y6
+	VPAND      Y6, Y0, Y6
+	VMOVDQU    Y6, 12320(AX)
+	ADDQ       $0x40, CX
+	ADDQ       $0x40, AX
+	DECQ       DX
+	JNZ        columns
 
 columns_end:
 	VZEROUPPER

@@ -11,9 +11,9 @@ type Span struct{ From, To int }
 func (s Span) within(n int) bool { return 0 <= s.From && s.From <= s.To && s.To <= n }
 
 const (
-	blockGroups = 64 // groups that are unpacked at once
-	maxTile     = 6  // tokens that are multiplied at once
-	tokenBlock  = 12 * maxTile
+	blockGroups = 64           // groups that are unpacked at once
+	maxTile     = 6            // tokens that are multiplied at once
+	tokenBlock  = 12 * maxTile // that share what is unpacked
 )
 
 // unpacked are the codes of up to 64 groups of a panel, a byte each: [4 parts of 16 rows][64 groups][64].

@@ -19,6 +19,7 @@ func unpackAVX2() {
 	groups := Load(Param("groups"), GP64())
 	VPBROADCASTD(lowBits, Y0)
 	loop("columns", groups, func() {
+		PREFETCHT0(panel.Offset(block * group)) // of the next columns, which come from memory while these are multiplied
 		for half, raw := range y[1:3] {
 			VMOVDQU(panel.Offset(32*half), raw)
 			for part := range parts {
