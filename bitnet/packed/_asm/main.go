@@ -54,7 +54,7 @@ var (
 	noSign  = constant("noSign", 0x7fffffff)
 )
 
-// loop runs body count times with the next of its units at byte offset zero of what advance moves on; count is used up.
+// loop runs body, which itself moves on what it reads, count times; count is used up.
 func loop(name string, count Op, body func()) {
 	TESTQ(count, count)
 	JZ(LabelRef(name + "_end"))
@@ -67,10 +67,9 @@ func loop(name string, count Op, body func()) {
 
 func zero(vectors ...VecPhysical) {
 	for _, v := range vectors {
-		switch v.Size() {
-		case 64:
+		if v.Size() == 64 {
 			VPXORD(v, v, v)
-		default:
+		} else {
 			VPXOR(v, v, v)
 		}
 	}
