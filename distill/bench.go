@@ -76,18 +76,18 @@ type BenchSpec struct {
 // BenchProgram is what a spec comes to: all that another program needs to compute the same step. Student and teacher have
 // random weights, and sequences random ids.
 type BenchProgram struct {
-	Shape         string          `json:"shape"`
-	Stage         int             `json:"stage"`
-	Batch         int             `json:"batch"`
-	Length        int             `json:"length"`
-	Answer        int             `json:"answer"` // last tokens of a sequence, which the cross entropy of stage 3 counts
-	EveryPosition bool            `json:"every_position"`
-	Steps         int             `json:"steps"`
-	Repetitions   int             `json:"repetitions"`
+	Shape         string       `json:"shape"`
+	Stage         int          `json:"stage"`
+	Batch         int          `json:"batch"`
+	Length        int          `json:"length"`
+	Answer        int          `json:"answer"` // last tokens of a sequence, which the cross entropy of stage 3 counts
+	EveryPosition bool         `json:"every_position"`
+	Steps         int          `json:"steps"`
+	Repetitions   int          `json:"repetitions"`
 	Student       arch.Config  `json:"student"`
 	Teacher       *arch.Config `json:"teacher,omitempty"` // of stage 3
-	Training      Training        `json:"training"`
-	Loss          Loss            `json:"loss"` // of stage 3
+	Training      Training     `json:"training"`
+	Loss          Loss         `json:"loss"` // of stage 3
 	// Operations are the floating-point operations of a step that count for the utilisation. With n tokens, of which s have logits,
 	// P weights in linears, and heads of the width q together, in each of the L layers:
 	//

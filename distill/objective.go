@@ -18,7 +18,7 @@ type objective struct {
 	// token counts, as in stage 2.
 	answers bool
 	teacher *arch.Config // nil without distillation
-	loss    Loss            // weights and normalisations of distillation; Relations and Layer resolved
+	loss    Loss         // weights and normalisations of distillation; Relations and Layer resolved
 }
 
 // terms are the parts of a loss, each averaged over the whole batch. LD and AD are 0 without distillation.

@@ -23,10 +23,10 @@ type update struct {
 	backend  compute.Backend
 	store    *model.Store
 	training Training
-	scope    string           // of moments and counter
-	first    int              // of its tensors among all that are trained
+	scope    string        // of moments and counter
+	first    int           // of its tensors among all that are trained
 	tensors  []arch.Tensor // those that follow each other
-	exec     *model.Exec      // learning rate, clipping factor and gradients to new weights and moments
+	exec     *model.Exec   // learning rate, clipping factor and gradients to new weights and moments
 }
 
 // newUpdates divides the tensors among updates.
