@@ -3,29 +3,31 @@ package packed
 import (
 	"fmt"
 	"math"
+
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 )
 
-// Scaling names which codes share a scale. The names are those of package bitnet's quantizers.
+// Scaling names which codes share a scale. The names are those of package arch's quantizers.
 type Scaling string
 
 const (
 	// AbsMean is one scale for the matrix.
-	AbsMean Scaling = "absmean"
+	AbsMean = Scaling(arch.AbsMean)
 	// Channel is one scale a row.
-	Channel Scaling = "channel"
+	Channel = Scaling(arch.Channel)
 	// Block is one scale for every BlockSize consecutive codes in row-major order; a run may straddle rows, and the last one be shorter.
-	Block Scaling = "block"
+	Block = Scaling(arch.Block)
 	// BlockPadded is Block, with the mean of an incomplete last run taken over BlockSize values.
-	BlockPadded Scaling = "block_padded"
+	BlockPadded = Scaling(arch.BlockPadded)
 )
 
 const (
 	// BlockSize is the number of codes that share a scale under [Block] and [BlockPadded].
-	BlockSize = 256
+	BlockSize = arch.BlockSize
 	// MaxIn is the largest width of a matrix: what int32 holds the sums of and float32 the products of.
 	MaxIn = 1 << 17
 	// ScaleFloor is the smallest scale that a quantizer makes, of weights and of activations.
-	ScaleFloor = 1e-5
+	ScaleFloor = arch.ScaleFloor
 )
 
 // Count is the number of scales of a matrix [out, in].
