@@ -40,7 +40,12 @@ func (k kernel) tiles() bool { return k != scalar }
 
 // unpack spreads the codes of up to 64 groups.
 func (k kernel) unpack(to *unpacked, panel []byte) {
-	unpackAVX2(&to[0], &panel[0], len(panel)/groupBytes)
+	n := len(panel) / groupBytes
+	if k == avx512VNNI {
+		unpackAVX512(&to[0], &panel[0], n)
+		return
+	}
+	unpackAVX2(&to[0], &panel[0], n)
 }
 
 // tile adds the products of n unpacked groups with as many tokens as there are sums, 1 to 6, whose codes are stride apart.
@@ -90,6 +95,10 @@ func (k kernel) scale(dst, scales *[panelRows]float32, sums *[panelRows]int32, o
 	switch {
 	case k == scalar:
 		scaleScalar(dst, scales, sums, offset, factor, add)
+	case k == avx512VNNI && add:
+		addScaledAVX512(&dst[0], &sums[0], &scales[0], offset, factor)
+	case k == avx512VNNI:
+		scaleAVX512(&dst[0], &sums[0], &scales[0], offset, factor)
 	case add:
 		addScaledAVX2(&dst[0], &sums[0], &scales[0], offset, factor)
 	default:

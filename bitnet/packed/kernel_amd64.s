@@ -381,6 +381,39 @@ columns_end:
 	VZEROUPPER
 	RET
 
+// func unpackAVX512(unpacked *byte, panel *byte, groups int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·unpackAVX512(SB), NOSPLIT, $0-24
+	MOVQ         unpacked+0(FP), AX
+	MOVQ         panel+8(FP), CX
+	MOVQ         groups+16(FP), DX
+	VPBROADCASTD lowBits<>+0(SB), Z0
+	TESTQ        DX, DX
+	JZ           columns_end
+
+columns:
+	PREFETCHT0 4096(CX)
+	VMOVDQU32  (CX), Z1
+	VPANDD     Z1, Z0, Z2
+	VMOVDQU32  Z2, (AX)
+	VPSRLD     $0x02, Z1, Z3
+	VPANDD     Z3, Z0, Z3
+	VMOVDQU32  Z3, 4096(AX)
+	VPSRLD     $0x04, Z1, Z4
+	VPANDD     Z4, Z0, Z4
+	VMOVDQU32  Z4, 8192(AX)
+	VPSRLD     $0x06, Z1, Z5
+	VPANDD     Z5, Z0, Z5
+	VMOVDQU32  Z5, 12288(AX)
+	ADDQ       $0x40, CX
+	ADDQ       $0x40, AX
+	DECQ       DX
+	JNZ        columns
+
+columns_end:
+	VZEROUPPER
+	RET
+
 // func tileAVX2(sums *int32, unpacked *byte, codes *int8, stride int, groups int, tokens int)
 // Requires: AVX, AVX2
 TEXT ·tileAVX2(SB), NOSPLIT, $0-48
@@ -4541,6 +4574,84 @@ TEXT ·addScaledAVX2(SB), NOSPLIT, $0-32
 	VMULPS       Y2, Y3, Y3
 	VADDPS       224(AX), Y3, Y3
 	VMOVUPS      Y3, 224(AX)
+	VZEROUPPER
+	RET
+
+// func scaleAVX512(dst *float32, sums *int32, scales *float32, offset int32, factor float32)
+// Requires: AVX, AVX512F
+TEXT ·scaleAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         sums+8(FP), CX
+	MOVQ         scales+16(FP), DX
+	MOVL         offset+24(FP), BX
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Z0
+	VBROADCASTSS factor+28(FP), Z1
+	VMULPS       (DX), Z1, Z2
+	VMOVDQU32    (CX), Z3
+	VPSUBD       Z0, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z2, Z3, Z3
+	VMOVUPS      Z3, (AX)
+	VMULPS       64(DX), Z1, Z2
+	VMOVDQU32    64(CX), Z3
+	VPSUBD       Z0, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z2, Z3, Z3
+	VMOVUPS      Z3, 64(AX)
+	VMULPS       128(DX), Z1, Z2
+	VMOVDQU32    128(CX), Z3
+	VPSUBD       Z0, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z2, Z3, Z3
+	VMOVUPS      Z3, 128(AX)
+	VMULPS       192(DX), Z1, Z2
+	VMOVDQU32    192(CX), Z3
+	VPSUBD       Z0, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z2, Z3, Z3
+	VMOVUPS      Z3, 192(AX)
+	VZEROUPPER
+	RET
+
+// func addScaledAVX512(dst *float32, sums *int32, scales *float32, offset int32, factor float32)
+// Requires: AVX, AVX512F
+TEXT ·addScaledAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         sums+8(FP), CX
+	MOVQ         scales+16(FP), DX
+	MOVL         offset+24(FP), BX
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Z0
+	VBROADCASTSS factor+28(FP), Z1
+	VMULPS       (DX), Z1, Z2
+	VMOVDQU32    (CX), Z3
+	VPSUBD       Z0, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z2, Z3, Z3
+	VADDPS       (AX), Z3, Z3
+	VMOVUPS      Z3, (AX)
+	VMULPS       64(DX), Z1, Z2
+	VMOVDQU32    64(CX), Z3
+	VPSUBD       Z0, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z2, Z3, Z3
+	VADDPS       64(AX), Z3, Z3
+	VMOVUPS      Z3, 64(AX)
+	VMULPS       128(DX), Z1, Z2
+	VMOVDQU32    128(CX), Z3
+	VPSUBD       Z0, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z2, Z3, Z3
+	VADDPS       128(AX), Z3, Z3
+	VMOVUPS      Z3, 128(AX)
+	VMULPS       192(DX), Z1, Z2
+	VMOVDQU32    192(CX), Z3
+	VPSUBD       Z0, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z2, Z3, Z3
+	VADDPS       192(AX), Z3, Z3
+	VMOVUPS      Z3, 192(AX)
 	VZEROUPPER
 	RET
 

@@ -24,6 +24,11 @@ func gemvAVX512(sums *int32, panel *byte, codes *int8, groups int)
 //go:noescape
 func unpackAVX2(unpacked *byte, panel *byte, groups int)
 
+// unpackAVX512 is unpackAVX2 with AVX-512.
+//
+//go:noescape
+func unpackAVX512(unpacked *byte, panel *byte, groups int)
+
 // tileAVX2 adds the products of unpacked columns with 1 to 6 tokens to their sums, 64 a token.
 //
 //go:noescape
@@ -63,6 +68,16 @@ func scaleAVX2(dst *float32, sums *int32, scales *float32, offset int32, factor 
 //
 //go:noescape
 func addScaledAVX2(dst *float32, sums *int32, scales *float32, offset int32, factor float32)
+
+// scaleAVX512 is dst = (sums-offset) * (factor*scales) for a panel's 64 rows.
+//
+//go:noescape
+func scaleAVX512(dst *float32, sums *int32, scales *float32, offset int32, factor float32)
+
+// addScaledAVX512 is dst += (sums-offset) * (factor*scales) for a panel's 64 rows.
+//
+//go:noescape
+func addScaledAVX512(dst *float32, sums *int32, scales *float32, offset int32, factor float32)
 
 // peakAVX2 does 12 multiply-adds of 32 codes a turn as tileAVX2 does them.
 //

@@ -100,13 +100,15 @@ func sumAVX2() {
 	RET()
 }
 
-func scaleAVX2() {
+// scale writes what scales sums, and what adds them scaled, with vectors of some bytes.
+func scale(isa string, v []VecPhysical) {
+	scaled, added := "scale"+isa, "addScaled"+isa
 	for _, f := range []struct {
 		name, doc string
 		add       bool
 	}{
-		{"scaleAVX2", "scaleAVX2 is dst = (sums-offset) * (factor*scales) for a panel's 64 rows.", false},
-		{"addScaledAVX2", "addScaledAVX2 is dst += (sums-offset) * (factor*scales) for a panel's 64 rows.", true},
+		{scaled, scaled + " is dst = (sums-offset) * (factor*scales) for a panel's 64 rows.", false},
+		{added, added + " is dst += (sums-offset) * (factor*scales) for a panel's 64 rows.", true},
 	} {
 		function(f.name, "func(dst *float32, sums *int32, scales *float32, offset int32, factor float32)", f.doc)
 		dst, sums := Mem{Base: Load(Param("dst"), GP64())}, Mem{Base: Load(Param("sums"), GP64())}
@@ -114,18 +116,24 @@ func scaleAVX2() {
 		offset := GP32()
 		Load(Param("offset"), offset)
 		VMOVD(offset, X0)
-		VPBROADCASTD(X0, Y0)
-		broadcast("factor", Y1)
-		for i := 0; i < 256; i += 32 {
-			VMULPS(scales.Offset(i), Y1, Y2)
-			VMOVDQU(sums.Offset(i), Y3)
-			VPSUBD(Y0, Y3, Y3)
-			VCVTDQ2PS(Y3, Y3)
-			VMULPS(Y2, Y3, Y3)
-			if f.add {
-				VADDPS(dst.Offset(i), Y3, Y3)
+		VPBROADCASTD(X0, v[0])
+		broadcast("factor", v[1])
+		size := int(v[0].Size())
+		for i := 0; i < tokenSums; i += size {
+			scale, sum := v[2], v[3]
+			VMULPS(scales.Offset(i), v[1], scale)
+			if size == 64 {
+				VMOVDQU32(sums.Offset(i), sum)
+			} else {
+				VMOVDQU(sums.Offset(i), sum)
 			}
-			VMOVUPS(Y3, dst.Offset(i))
+			VPSUBD(v[0], sum, sum)
+			VCVTDQ2PS(sum, sum)
+			VMULPS(scale, sum, sum)
+			if f.add {
+				VADDPS(dst.Offset(i), sum, sum)
+			}
+			VMOVUPS(sum, dst.Offset(i))
 		}
 		VZEROUPPER()
 		RET()

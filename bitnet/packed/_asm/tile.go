@@ -35,6 +35,32 @@ func unpackAVX2() {
 	RET()
 }
 
+func unpackAVX512() {
+	function("unpackAVX512", "func(unpacked, panel *byte, groups int)", "unpackAVX512 is unpackAVX2 with AVX-512.")
+	unpacked, panel := Mem{Base: Load(Param("unpacked"), GP64())}, Mem{Base: Load(Param("panel"), GP64())}
+	groups := Load(Param("groups"), GP64())
+	VPBROADCASTD(lowBits, Z0)
+	loop("columns", groups, func() {
+		PREFETCHT0(panel.Offset(block * group))
+		raw := Z1
+		VMOVDQU32(panel, raw)
+		for part := range parts {
+			codes := z[2+part]
+			if part == 0 {
+				VPANDD(raw, Z0, codes)
+			} else {
+				VPSRLD(U8(2*part), raw, codes)
+				VPANDD(codes, Z0, codes)
+			}
+			VMOVDQU32(codes, unpacked.Offset(partBytes*part))
+		}
+		ADDQ(U8(group), panel.Base)
+		ADDQ(U8(group), unpacked.Base)
+	})
+	VZEROUPPER()
+	RET()
+}
+
 // tile are the arguments of a product of unpacked columns with some tokens.
 type tile struct {
 	sums, unpacked Mem
