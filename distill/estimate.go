@@ -42,7 +42,7 @@ func (c Config) memory(base, student, teacher arch.Config, cores, answers int) [
 			Gradients: float * params * int64(min(x.t.MicroBatches, cores)+1),
 			Moments:   4 * float * params,
 		}
-		w := workload{rows: x.t.BatchSize / x.t.MicroBatches, length: c.Task.MaxLength, answers: answers}
+		w := workload{rows: x.t.BatchSize / x.t.MicroBatches, length: c.Task.MaxLength, answers: answers, remat: x.t.Remat}
 		switch x.label {
 		case Stage2Label:
 			w.length, w.answers = c.Corpus.Length, c.Corpus.Length
@@ -69,6 +69,7 @@ type workload struct {
 	answers      int          // positions of a row whose logits are computed
 	teacher      *arch.Config // nil without distillation
 	splitHeads   int          // of the attention relations; 0 without
+	remat        bool         // blocks are computed anew for their gradient
 }
 
 // activations counts the values that the backward pass reads again. It is a count of the graph's nodes, checked against
@@ -82,11 +83,17 @@ type workload struct {
 //	           two norms and the int8 codes behind them; queries, keys and values as projected, normed, rotated and
 //	           transposed; exponentials of the scores and their gradients; the steps of SwiGLU; SubLN
 //	once       n * (q + k + heads*length)                 rotary tables and attention mask
-//	logits     rows * answers * vocabulary * 4            logits, log-probabilities, probabilities, gradient
-//	teacher    one layer, since none waits for a backward pass, and rows * answers * vocabulary * 2
+//	logits     rows * answers * vocabulary * 4            logits, log-probabilities, probabilities, gradient: of as many positions as
+//	           logitsBytes hold
+//	teacher    one layer, since none waits for a backward pass, and twice the logits
+//	remat      n * h a layer, and twice one layer, in place of all layers
 //	relations  rows * split_heads * length^2 * 3 * 6      of Q, K and V: scores, their softmax and its logarithm on both sides
 func (w workload) activations(c arch.Config) int64 {
-	total := int64(c.Layers)*w.layer(c) + w.once(c) + 4*w.logits(c)
+	layers := int64(c.Layers) * w.layer(c)
+	if w.remat {
+		layers = min(layers, int64(c.Layers)*w.tokens()*int64(c.HiddenSize)+2*w.layer(c))
+	}
+	total := layers + w.once(c) + 4*w.logits(c)
 	if w.teacher != nil {
 		total += w.layer(*w.teacher) + w.once(*w.teacher) + 2*w.logits(*w.teacher)
 		total += 18 * int64(w.rows) * int64(w.splitHeads) * int64(w.length) * int64(w.length)
@@ -104,7 +111,9 @@ func (w workload) once(c arch.Config) int64 {
 }
 
 func (w workload) logits(c arch.Config) int64 {
-	return int64(w.rows) * int64(w.answers) * int64(c.VocabSize)
+	n := w.rows * w.answers
+	parts := logitsParts(c, n)
+	return int64((n+parts-1)/parts) * int64(c.VocabSize)
 }
 
 func (w workload) tokens() int64 { return int64(w.rows) * int64(w.length) }

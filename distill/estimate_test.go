@@ -28,6 +28,19 @@ func TestActivations(t *testing.T) {
 	if got, want := w.activations(countable), 3*layer+2*once+6*3*10+3*2*25*18; got != want {
 		t.Errorf("distillation: %d, want %d", got, want)
 	}
+	deep := countable
+	deep.Layers = 9
+	w = workload{rows: 3, length: 5, answers: 1, remat: true}
+	if got, want := w.activations(deep), 9*15*4+2*layer+once+4*3*10; got != want {
+		t.Errorf("blocks computed anew: %d, want %d", got, want)
+	}
+	// Logits take no more memory than they are allowed, however many there are.
+	w = workload{rows: 64, length: 4096, answers: 4096}
+	large := deep
+	large.VocabSize = 150_000
+	if got := 4 * w.logits(large); got > logitsBytes || got < logitsBytes/2 {
+		t.Errorf("logits: %d bytes", got)
+	}
 }
 
 // Weights are counted by hand; what micro-batches do is compared with the doc comment.

@@ -56,7 +56,7 @@ func (o objective) graph(scope *model.Scope, student arch.Config, b microBatch, 
 	if !o.everyPosition() {
 		targets.Keep = graph.GreaterOrEqual(b.targets, graph.ScalarZero(g, dtypes.Int32))
 	}
-	vocabulary := loss.Vocabulary{Parts: o.parts(student, b.targets.Shape().Size())}
+	vocabulary := loss.Vocabulary{Parts: logitsParts(student, b.targets.Shape().Size())}
 	relations := o.teacher != nil && o.loss.Gamma > 0
 	if relations {
 		wanted.States = []int{o.loss.Layer}
@@ -83,9 +83,8 @@ func (o objective) graph(scope *model.Scope, student arch.Config, b microBatch, 
 	return total, ce, ld, ad
 }
 
-// parts is the number of parts in which the logits of n positions are computed.
-func (o objective) parts(c arch.Config, n int) int {
-	const float = 4
+// logitsParts is the number of parts in which the logits of n positions are computed.
+func logitsParts(c arch.Config, n int) int {
 	rows := max(1, logitsBytes/float/c.VocabSize)
-	return (n + rows - 1) / rows
+	return max(1, (n+rows-1)/rows)
 }
