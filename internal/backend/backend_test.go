@@ -102,25 +102,25 @@ func TestOpenGarbagePlugin(t *testing.T) {
 		t.Skip(noXLA)
 	}
 	const file = "pjrt_c_api_cpu_plugin.so"
-	places := map[string]func(m *machine, home string) string{
-		"home": func(_ *machine, home string) string { return put(t, "garbage", home, ".local/lib/go-xla", file) },
-		"system": func(m *machine, home string) string {
+	places := map[string]func(t *testing.T, m *machine, home string) string{
+		"home": func(t *testing.T, _ *machine, home string) string { return put(t, "garbage", home, ".local/lib/go-xla", file) },
+		"system": func(t *testing.T, m *machine, home string) string {
 			m.folders = []string{home + "/s"}
 			return put(t, "", home, "s", file)
 		},
-		"wheel": func(_ *machine, home string) string {
+		"wheel": func(t *testing.T, _ *machine, home string) string {
 			return put(t, "\x7fELF", home, xlaEnv, "lib/python3.12/site-packages", wheelMembers[XLACPU][0])
 		},
-		"folders": func(_ *machine, home string) string {
+		"folders": func(t *testing.T, _ *machine, home string) string {
 			t.Setenv(pluginPathEnv, "/nowhere:"+home+"/p")
 			return put(t, "x", home, "p", file)
 		},
-		"path": func(_ *machine, home string) string {
+		"path": func(t *testing.T, _ *machine, home string) string {
 			p := put(t, "x", home, file)
 			t.Setenv(gomlxEnv, "xla:"+p)
 			return p
 		},
-		"missing": func(_ *machine, home string) string {
+		"missing": func(t *testing.T, _ *machine, home string) string {
 			p := home + "/cpu/" + file
 			t.Setenv(gomlxEnv, "xla:"+p)
 			return p
@@ -132,7 +132,7 @@ func TestOpenGarbagePlugin(t *testing.T) {
 				t.Skip("another folder on this system")
 			}
 			m, home := bare(t)
-			path := prepare(&m, home)
+			path := prepare(t, &m, home)
 			_, err := m.open(XLACPU)
 			if !errors.Is(err, ErrUnavailable) {
 				t.Fatalf("got %v", err)
