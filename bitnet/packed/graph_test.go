@@ -101,7 +101,7 @@ func TestGraphFP16Scales(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			outputs, err := exec.Exec(tensors.FromFlatDataAndDimensions(w, out, in))
+			outputs, err := exec.Call(tensors.FromFlatDataAndDimensions(w, out, in))
 			if err != nil {
 				t.Fatal(err)
 			}
