@@ -139,8 +139,8 @@ func (s BenchSpec) Program() (*BenchProgram, error) {
 	if s.EveryPosition {
 		cfg.Loss.Positions = "all"
 	}
-	if err := cfg.Set(s.Set...); err != nil {
-		return nil, inputError{err}
+	if err := s.set(&cfg); err != nil {
+		return nil, err
 	}
 	p := &BenchProgram{Shape: s.Shape, Stage: s.Stage, Batch: s.Batch, Length: s.Length, Steps: s.Steps, Repetitions: s.Repetitions, backend: s.Backend}
 	if err := p.check(model.MaxPositions); err != nil {
@@ -167,6 +167,24 @@ func (s BenchSpec) Program() (*BenchProgram, error) {
 	p.EveryPosition = p.objective().everyPosition()
 	p.Operations = p.operations()
 	return p, nil
+}
+
+// set applies the settings, and refuses those that change nothing of what is measured.
+func (s BenchSpec) set(c *Config) error {
+	own := fmt.Sprintf("stage%d.", s.Stage)
+	unused := []string{own + "batch_size", own + "skip_spikes", own + "fp16_scales", own + "eval_every", own + "patience", own + "steps", own + "epochs", own + "tokens"}
+	for _, o := range s.Set {
+		key, _, _ := strings.Cut(o, "=")
+		key = strings.TrimSpace(key)
+		used := strings.HasPrefix(key, own) || strings.HasPrefix(key, "student.") || s.Stage == 3 && strings.HasPrefix(key, "loss.")
+		if !used || slices.Contains(unused, key) {
+			return wrongInput("--set %s: has no part in a step of stage %d; settings of %s*, student.* and, in stage 3, loss.* do, and the number of sequences is --batch", o, s.Stage, own)
+		}
+	}
+	if err := c.Set(s.Set...); err != nil {
+		return inputError{err}
+	}
+	return nil
 }
 
 func (p *BenchProgram) check(longest int) error {

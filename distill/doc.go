@@ -7,7 +7,7 @@
 // leaves a folder in Hugging Face form. Whatever ends a run, it goes on from the last checkpoint with [Options.Resume], and ends
 // with the same weights as if it had not been interrupted.
 //
-// [BenchTraining] measures the steps of a training.
+// [Export] writes a ternary model as one file that an engine without GoMLX reads. [BenchTraining] measures the steps of a training.
 //
 // Where to read: stages.go has the method, trainer.go the loop, step.go the graphs of gradient and update, checkpoint.go what
 // survives. The losses are in distill/loss, reading and batching of data in distill/data, judging in distill/eval, and the

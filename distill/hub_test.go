@@ -199,8 +199,8 @@ func TestHubModelInterrupted(t *testing.T) {
 	}
 }
 
-// packed compresses text as the ending of a name says.
-func packed(t *testing.T, name string, text []byte) []byte {
+// compressed is text, compressed as the ending of a name says.
+func compressed(t *testing.T, name string, text []byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	var w io.WriteCloser
@@ -241,7 +241,7 @@ func hubTexts(t *testing.T, names ...string) map[string][]byte {
 			lines = fmt.Appendf(lines, "{\"id\":%d,\"text\":%q}\n", i, text)
 		}
 		if filepath.Ext(name) != ".parquet" {
-			files[name] = packed(t, name, lines)
+			files[name] = compressed(t, name, lines)
 			continue
 		}
 		var b bytes.Buffer

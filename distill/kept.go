@@ -64,6 +64,9 @@ func KeepTexts(path string, m *hf.Model, e *data.Examples, settings string) (*Ke
 		return nil, inputError{err}
 	}
 	whole := bytes.LastIndexByte(raw, '\n') + 1
+	if len(raw) > 0 && whole == 0 && !bytes.HasPrefix(raw, []byte(`{"of":`)) {
+		return nil, wrongInput("%s: %w; remove it, or name another file", path, errOtherTexts)
+	}
 	if err := k.read(raw[:whole], of); err != nil {
 		return nil, wrongInput("%s: %w; remove it, or name another file", path, err)
 	}

@@ -142,6 +142,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("checkpoints of finished stages: %v", got)
 	}
 	checkResults(t, r, results)
+	checkExport(t, r, results)
 	again(t, r, c, results)
 }
 

@@ -52,7 +52,7 @@ func newStepper(backend compute.Backend, store *model.Store, cfg arch.Config, o 
 	if s.gradient, err = model.NewExec(backend, store, s.gradientGraph); err != nil {
 		return nil, err
 	}
-	if s.updates, err = newUpdates(backend, store, s.trainable, t); err != nil {
+	if s.updates, err = newUpdates(backend, store, s.trainable, t, updateBytes); err != nil {
 		return nil, err
 	}
 	if s.norm, err = graph.NewExec(backend, globalNorm); err != nil {

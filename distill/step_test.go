@@ -15,7 +15,10 @@ import (
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/distill/loss"
 	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
 )
 
 // distillation with all terms, none of which is small beside the others.
@@ -42,6 +45,80 @@ func testStepper(t testing.TB, student, teacher *hf.Model, o objective, training
 		t.Fatal(err)
 	}
 	return s
+}
+
+// updateInGroups divides the tensors anew among updates of at most so many bytes of weights.
+func (s *stepper) updateInGroups(t *testing.T, most int) {
+	t.Helper()
+	var err error
+	if s.updates, err = newUpdates(s.backend, s.store, s.trainable, s.training, most); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What a checkpoint holds of the optimizer does not depend on how tensors are grouped: one that was saved with one grouping is gone on from
+// with another.
+func TestUpdatesChangeGroups(t *testing.T) {
+	var want map[string]string
+	for _, bounds := range [][]int{{updateBytes, updateBytes, updateBytes}, {1, 1 << 15, updateBytes}, {updateBytes, 1, 1 << 15}} {
+		s := testStepper(t, tinyStudent(t, 4, bitnet.SubLNOutput), nil, objective{}, quick(1))
+		for _, most := range bounds {
+			s.updateInGroups(t, most)
+			_, norm, grads, err := s.gradients(t.Context(), []*data.Batch{batchOf(unequal()...)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.apply(grads, norm, 0.01); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := everything(t, s.store)
+		delete(got, "/global_step") // counts the updates, and nothing reads it
+		if want == nil {
+			want = got
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("groups of %v: variables %v differ from those of one group, %v", bounds, slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
+		}
+	}
+}
+
+// An update on XLA gives the buffers of the weights and moments that it replaces back at once.
+func TestUpdateGivesBack(t *testing.T) {
+	store, err := (&trainer{model: tinyStudent(t, 4, bitnet.SubLNOutput)}).workingStore()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := tinyStudent(t, 4, bitnet.SubLNOutput)
+	s, err := newStepper(backendtest.XLA(t), store, m.Config, objective{}, quick(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the first makes the moments
+		var held []compute.Buffer
+		for _, u := range s.updates {
+			replaced, err := u.replaced()
+			if err != nil {
+				t.Fatal(err)
+			}
+			held = append(held, replaced...)
+		}
+		if len(held)%len(s.trainable) != 0 || len(held) == 0 {
+			t.Fatalf("%d buffers of %d tensors", len(held), len(s.trainable))
+		}
+		_, norm, grads, err := s.gradients(t.Context(), []*data.Batch{batchOf(unequal()...)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.apply(grads, norm, 0.01); err != nil {
+			t.Fatal(err)
+		}
+		for i, b := range held {
+			if _, err := b.Shape(); err == nil {
+				t.Fatalf("buffer %d of %d is still there", i, len(held))
+			}
+		}
+	}
 }
 
 // sequence is a prompt and an answer.
@@ -158,6 +235,9 @@ func TestRemat(t *testing.T) {
 			}
 			want, wantGrads, _ := compute(false)
 			got, grads, s := compute(true)
+			if once, anew := nodes(t, s, false), nodes(t, s, true); anew < once*5/4 {
+				t.Errorf("%d operations, %d without: nothing is computed anew", anew, once)
+			}
 			if got != want {
 				t.Errorf("losses %+v, want %+v", got, want)
 			}
@@ -168,6 +248,55 @@ func TestRemat(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// nodes is the number of operations of a gradient.
+func nodes(t *testing.T, s *stepper, remat bool) int {
+	t.Helper()
+	s.training.Remat = remat
+	b := batchOf(unequal()[:2]...)
+	var in []shapes.Shape
+	for _, x := range s.inputs(b, s.counts([]*data.Batch{b})) {
+		in = append(in, x.(*tensors.Tensor).Shape())
+	}
+	exec, err := model.NewExec(s.backend, s.store, s.gradientGraph)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := exec.Compile(in...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(g.Nodes())
+}
+
+// Precision reaches the products of a gradient, and those alone: the losses are the same.
+func TestPrecision(t *testing.T) {
+	b := backendtest.XLA(t)
+	t.Setenv("BITDISTILL_BFLOAT16", "on")
+	compute := func(precision string) (terms, float64) {
+		training := quick(1)
+		training.Precision = precision
+		m := tinyStudent(t, 1, bitnet.SubLNOutput)
+		s, err := newStepper(b, m.Store, m.Config, objective{}, training)
+		if err != nil {
+			t.Fatal(err)
+		}
+		losses, norm, grads, err := s.gradients(t.Context(), []*data.Batch{batchOf(unequal()...)})
+		release(grads)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return losses, norm
+	}
+	want, exact := compute("")
+	got, rounded := compute(bfloat16)
+	if got != want {
+		t.Errorf("losses %+v, want %+v", got, want)
+	}
+	if d := math.Abs(rounded-exact) / exact; d == 0 || d > 0.02 {
+		t.Errorf("gradient norm %g, %g of float32", rounded, exact)
 	}
 }
 
@@ -257,12 +386,23 @@ func (a *adamW) step(grad []float64, clip, rate, decay float64, t Training) {
 	}
 }
 
-// Updates are those of AdamW with gradients clipped by their global norm, in another program and in float64.
+// Updates are those of AdamW with gradients clipped by their global norm, in another program and in float64: all tensors in one, some in
+// each, or each by itself.
 func TestAdamW(t *testing.T) {
+	for _, most := range []int{updateBytes, 1 << 15, 1} {
+		t.Run(fmt.Sprint(most), func(t *testing.T) { testAdamW(t, most) })
+	}
+}
+
+func testAdamW(t *testing.T, most int) {
 	training := quick(1)
 	training.DecayEmbeddings, training.ClipNorm, training.Beta2 = true, 2, 0.97
 	m := tinyStudent(t, 4, bitnet.SubLNOutput)
 	s := testStepper(t, m, nil, objective{}, training)
+	s.updateInGroups(t, most)
+	if n := len(s.updates); (most == updateBytes) != (n == 1) || (most == 1) != (n == len(s.trainable)) {
+		t.Fatalf("%d updates of %d tensors", n, len(s.trainable))
+	}
 	references := map[string]*adamW{}
 	for name, w := range weights(t, m.Config, m.Store) {
 		r := &adamW{m: make([]float64, len(w)), v: make([]float64, len(w))}

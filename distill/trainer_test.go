@@ -236,6 +236,18 @@ func TestPatience(t *testing.T) {
 }
 
 // A checkpoint of other data, another order or other settings is refused.
+// A training may go on with less memory.
+func TestResumeWithRemat(t *testing.T) {
+	dir := t.TempDir()
+	interruptAt(t, testTrainings[FullLabel](t, dir), 4)
+	tr := testTrainings[FullLabel](t, dir)
+	tr.training.Remat = true
+	state, err := tr.run(t.Context())
+	if err != nil || state.Step != testSteps {
+		t.Errorf("step %d, %v", state.Step, err)
+	}
+}
+
 func TestResumeOther(t *testing.T) {
 	dir := t.TempDir()
 	interruptAt(t, testTrainings[FullLabel](t, dir), 4)

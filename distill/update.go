@@ -1,9 +1,6 @@
 package distill
 
 import (
-	"fmt"
-	"strings"
-
 	"github.com/bitdistill/bitdistill/bitnet/arch"
 	engines "github.com/bitdistill/bitdistill/internal/backend"
 	"github.com/gomlx/compute"
@@ -18,27 +15,29 @@ import (
 // the old ones, so all in one would take their memory twice.
 const updateBytes = 128 << 20
 
-// update is AdamW of some of the tensors, with a step counter of its own.
+// Where GoMLX's Adam keeps moments, and the steps it has made.
+const (
+	adamScope   = "/" + optimizer.AdamDefaultScope
+	adamCounter = adamScope + "/step"
+)
+
+// update is AdamW of some of the tensors.
 type update struct {
 	backend  compute.Backend
 	store    *model.Store
 	training Training
-	scope    string        // of moments and counter
 	first    int           // of its tensors among all that are trained
 	tensors  []arch.Tensor // those that follow each other
 	exec     *model.Exec   // learning rate, clipping factor and gradients to new weights and moments
 }
 
-// newUpdates divides the tensors among updates.
-func newUpdates(backend compute.Backend, store *model.Store, trainable []arch.Tensor, t Training) ([]*update, error) {
+// newUpdates divides the tensors among updates, each of at most so many bytes of weights, or of one tensor.
+func newUpdates(backend compute.Backend, store *model.Store, trainable []arch.Tensor, t Training, most int) ([]*update, error) {
 	var all []*update
 	bytes := 0
 	for i, tensor := range trainable {
-		if len(all) == 0 || bytes+float*tensor.Size() > updateBytes {
-			u := &update{backend: backend, store: store, training: t, scope: optimizer.AdamDefaultScope, first: i}
-			if len(all) > 0 {
-				u.scope += fmt.Sprintf("-%d", len(all))
-			}
+		if len(all) == 0 || bytes+float*tensor.Size() > most {
+			u := &update{backend: backend, store: store, training: t, first: i}
 			var err error
 			if u.exec, err = model.NewExec(backend, store, u.graph); err != nil {
 				return nil, err
@@ -69,8 +68,12 @@ func (u *update) graph(scope *model.Scope, in []*graph.Node) []*graph.Node {
 			ordered = append(ordered, grad)
 		}
 	}
+	if u.first > 0 { // the first update has counted this step for all of them
+		counter := u.store.GetVariable(adamCounter)
+		counter.SetNodeValue(graph.AddScalar(counter.NodeValue(g), -1))
+	}
 	optimizer.LearningRateVar(scope, dtypes.Float32, u.training.LearningRate).SetNodeValue(rate)
-	adam := optimizer.Adam().Scope(u.scope).LearningRate(u.training.LearningRate).Betas(u.training.Beta1, u.training.Beta2).Epsilon(u.training.Epsilon).Done()
+	adam := optimizer.Adam().LearningRate(u.training.LearningRate).Betas(u.training.Beta1, u.training.Beta2).Epsilon(u.training.Epsilon).Done()
 	adam.(interface {
 		UpdateGraphWithGradients(*model.Scope, []*graph.Node, dtypes.DType)
 	}).UpdateGraphWithGradients(scope, ordered, dtypes.Float32)
@@ -119,24 +122,23 @@ func (u *update) replaced() ([]compute.Buffer, error) {
 	if engines.Interprets(u.backend) {
 		return nil, nil
 	}
-	own := map[string]bool{}
-	for _, t := range u.tensors {
-		own[t.Path()] = true
-	}
 	var list []compute.Buffer
-	for v := range u.store.IterVariables() {
-		if !own[v.Path()] && !strings.HasPrefix(v.Path(), "/"+u.scope+"/") || !v.HasValue() { // without one: made by the first update
-			continue
+	for _, t := range u.tensors {
+		for _, path := range []string{t.Path(), adamScope + t.Path() + "_1st_moment", adamScope + t.Path() + "_2nd_moment"} {
+			v := u.store.GetVariable(path)
+			if v == nil || !v.HasValue() {
+				continue // made by the first update
+			}
+			value, err := v.Value()
+			if err != nil {
+				return nil, err
+			}
+			b, err := value.Buffer(u.backend, 0)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, b)
 		}
-		value, err := v.Value()
-		if err != nil {
-			return nil, err
-		}
-		b, err := value.Buffer(u.backend, 0)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, b)
 	}
 	return list, nil
 }

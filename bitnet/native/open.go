@@ -131,6 +131,9 @@ func (f *File) check() error {
 // Close closes the file.
 func (f *File) Close() error { return f.file.Close() }
 
+// Len is the number of tensors of the file: panels and scales of a linear are two.
+func (f *File) Len() int { return len(f.file.Tensors()) }
+
 // Info says where in the file a tensor of the config is, and in what type: for a ternary linear its panels, I8 [panels, groups, 64].
 // The offset is a multiple of Alignment.
 func (f *File) Info(t arch.Tensor) (gguf.Info, error) {

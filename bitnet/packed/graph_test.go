@@ -84,6 +84,41 @@ func TestGraph(t *testing.T) {
 	}
 }
 
+// TestGraphFP16Scales compares quantizers that round their scales, also those that leave float16's range.
+func TestGraphFP16Scales(t *testing.T) {
+	pure, err := backend.Open(backend.Go)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pure.Close)
+	r := rand.New(rand.NewPCG(2, 8))
+	const out, in = 33, 50
+	for _, deviation := range []float32{1e-6, 7e-5, 0.02, 3, 1e4, 1e6} {
+		w := normal(r, out*in, deviation)
+		for _, kind := range []bitnet.Weights{bitnet.AbsMean, bitnet.Channel, bitnet.Block, bitnet.BlockPadded} {
+			q := bitnet.Quantization{Weights: kind, FP16Scales: true}
+			exec, err := graph.NewExec(pure.Backend, func(w *graph.Node) (codes, scale *graph.Node) { return bitnet.QuantizeWeightsAs(w, q) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			outputs, err := exec.Call(tensors.FromFlatDataAndDimensions(w, out, in))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := packed.QuantizeAs(w, out, in, q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			same(t, kind, "codes", widened(m.Codes(nil)), tensors.MustCopyFlatData[float32](outputs[0]))
+			same(t, kind, "scales", m.Scales(), once(tensors.MustCopyFlatData[float32](outputs[1]), kind))
+			plain, err := packed.Quantize(w, out, in, packed.Scaling(kind))
+			if err != nil || slices.Equal(plain.Scales(), m.Scales()) {
+				t.Errorf("%s, deviation %g: no scale is rounded (%v)", kind, deviation, err)
+			}
+		}
+	}
+}
+
 func normal(r *rand.Rand, n int, deviation float32) []float32 {
 	x := make([]float32, n)
 	for i := range x {

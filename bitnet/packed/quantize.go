@@ -3,6 +3,8 @@ package packed
 import (
 	"fmt"
 	"math"
+
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 )
 
 // Quantize makes a matrix of weights w [out, in] with the arithmetic of bitnet.QuantizeWeights, operation for operation as GoMLX's
@@ -10,6 +12,13 @@ import (
 // even and clipped to ±1. Sums run from first to last and are multiplied by the reciprocal of their length; AbsMean takes the mean of the
 // rows' means. Another backend may add up in another order: then scales differ in their last bits, and a code where w/D is about ±1/2.
 func Quantize(w []float32, out, in int, scaling Scaling) (*Matrix, error) {
+	return QuantizeAs(w, out, in, arch.Quantization{Weights: arch.Weights(scaling)})
+}
+
+// QuantizeAs is [Quantize] with the quantizer of q, as bitnet.QuantizeWeightsAs: where q has FP16Scales, scales are rounded to float16
+// (half to even, kept within its normal numbers), and codes are those of the rounded ones.
+func QuantizeAs(w []float32, out, in int, q arch.Quantization) (*Matrix, error) {
+	scaling := Scaling(q.Weights)
 	count, err := scaling.Count(out, in)
 	if err != nil {
 		return nil, err
@@ -44,12 +53,29 @@ func Quantize(w []float32, out, in int, scaling Scaling) (*Matrix, error) {
 		if !(s <= math.MaxFloat32) {
 			return nil, fmt.Errorf("packed: the mean magnitude of weights is %g (scale %d of %s): they hold a value that is no finite number, or too large ones", s, i, scaling)
 		}
+		if q.FP16Scales {
+			scales[i] = roundScale(scales[i])
+		}
 	}
 	codes := make([]int8, len(w))
 	for i, v := range w {
 		codes[i] = round(v / scales[scaling.index(i, in)])
 	}
 	return FromCodes(codes, out, in, scaling, scales)
+}
+
+// The normal numbers of float16.
+const (
+	leastFP16 = 1.0 / (1 << 14)
+	mostFP16  = 65504
+)
+
+// roundScale is the float16 value nearest to x, as bitnet.RoundScale makes it.
+func roundScale(x float32) float32 {
+	const dropped = 23 - 10 // bits of the mantissa
+	bits := math.Float32bits(min(max(x, leastFP16), mostFP16))
+	bits += 1<<(dropped-1) - 1 + bits>>dropped&1 // half to even; carries into the exponent where the mantissa overflows
+	return math.Float32frombits(bits >> dropped << dropped)
 }
 
 // index is which scale the value i of a matrix in columns wide has.

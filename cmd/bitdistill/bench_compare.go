@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/bitdistill/bitdistill/distill"
+	"github.com/bitdistill/bitdistill/internal/backend"
 	"github.com/bitdistill/bitdistill/scripts/peers"
 )
 
@@ -33,6 +34,12 @@ func (c *cli) compareTraining(ctx context.Context, f *benchFlags, p *distill.Ben
 		if !slices.Contains(torchModes, mode) {
 			return inputf("--peers: %q is not one of %s", mode, strings.Join(torchModes, ", "))
 		}
+	}
+	if p.Training.Remat || p.Training.Precision == "bf16" || p.Student.Quantization.FP16Scales {
+		return inputf("--compare: the PyTorch program knows neither remat, precision nor fp16_scales")
+	}
+	if err := f.settleBackend(); err != nil {
+		return err
 	}
 	if err := hasTorch(ctx, f.python); err != nil {
 		return err
@@ -106,6 +113,20 @@ func hasTorch(ctx context.Context, python string) error {
 		python, why, peers.Torch)
 }
 
+// settleBackend chooses the backend for all processes where that is left to the machine, so that PyTorch computes on the same device.
+func (f *benchFlags) settleBackend() error {
+	if f.spec.Backend != backend.Auto && f.spec.Backend != "" {
+		return nil
+	}
+	choice, err := backend.Open(backend.Auto)
+	if err != nil {
+		return err
+	}
+	f.spec.Backend = choice.Name
+	choice.Close()
+	return nil
+}
+
 // measured is a command and the name of the engine it is.
 type measured struct {
 	name string
@@ -116,7 +137,7 @@ type measured struct {
 func (f *benchFlags) commands(ctx context.Context, dir string, p *distill.BenchProgram, threads int) ([]measured, error) {
 	script, program := filepath.Join(dir, "torch_train.py"), filepath.Join(dir, "program.json")
 	device := "cpu"
-	if f.spec.Backend == "xla:cuda" {
+	if f.spec.Backend == backend.XLACUDA {
 		device = "cuda"
 	}
 	content, err := json.Marshal(struct {

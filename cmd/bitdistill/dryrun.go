@@ -34,7 +34,7 @@ func (c *cli) checkMemory(p *distill.Plan) error {
 		return nil
 	}
 	peak := p.Peak()
-	advice := fmt.Sprintf("%s needs about %s of memory, this machine has %s; raise micro_batches, or lower batch_size, layers or the lengths (--set layers=6)",
+	advice := fmt.Sprintf("%s needs about %s of memory, this machine has %s; raise micro_batches, add --remat, or lower batch_size, layers or the lengths (--set layers=6)",
 		peak.Stage, size(peak.Total), size(int64(limit)))
 	switch need := uint64(peak.Total); {
 	case need > 2*limit:

@@ -151,6 +151,13 @@ func TestBadUsage(t *testing.T) {
 		{"perplexity --model embedded --data nosuch.txt", []string{"nosuch.txt"}},
 		{"perplexity --model embedded --data embedded --length 600", []string{"--length", "512"}},
 		{"perplexity --model embedded --data embedded --length 64 --stride 65", []string{"--stride", "64"}},
+		{"export", []string{"--model"}},
+		{"export --model RUN", []string{"--to", "gguf"}},
+		{"export --model RUN --to onnx", []string{"--to", `"onnx"`, "gguf is"}},
+		{"export --model RUN --to gguf", []string{"--out"}},
+		{"export --model RUN --to gguf --out x.gguf --embeddings int8", []string{"--embeddings", `"int8"`, "f32, f16, q8_0, q4_0"}},
+		{"export --model nosuch --to gguf --out x.gguf", []string{"nosuch", "no such folder"}},
+		{"export --model embedded --to gguf --out x.gguf", []string{"full precision"}},
 		{"doctor --verbose", []string{"--verbose"}},
 		{"version 2", []string{"2"}},
 		{"completion tcsh", []string{"tcsh"}},
@@ -177,7 +184,7 @@ func TestOutExists(t *testing.T) {
 
 // Every command explains itself.
 func TestHelp(t *testing.T) {
-	for _, command := range []string{"", "run", "eval", "perplexity", "doctor", "version"} {
+	for _, command := range []string{"", "run", "eval", "perplexity", "export", "doctor", "version"} {
 		r := call(t, append(strings.Fields(command), "--help")...)
 		if r.code != exitDone || !strings.Contains(r.out, "Examples:\n  bitdistill ") {
 			t.Errorf("%s --help: code %d:\n%s", command, r.code, r.out)

@@ -156,7 +156,7 @@ func (c *cli) examine(f *runFlags) (found bool, err error) {
 // stages runs one stage or all.
 func (c *cli) stages(ctx context.Context, r *distill.Run, cfg distill.Config, f *runFlags) (*distill.Results, error) {
 	if f.stage == allStages {
-		if cfg.Corpus.Fallback != r.Config.Corpus.Fallback { // of a run that goes on
+		if slices.ContainsFunc(r.Config.Differences(cfg), func(d distill.Difference) bool { return mayChange(d.Setting) }) { // of a run that goes on
 			if err := r.Reconfigure(ctx, cfg); err != nil {
 				return nil, err
 			}

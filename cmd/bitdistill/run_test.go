@@ -198,6 +198,32 @@ func TestReconfigure(t *testing.T) {
 	call(t, "run", "--stage", "3", "--out", out, "--set", "stage3.batch_size=0").want(t, exitInput, "stage3.batch_size")
 }
 
+// The flags for memory and precision reach the trainings they act on. A run that is gone on with may take less memory, and keeps the rest.
+func TestMemoryFlags(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "run")
+	var plan distill.Plan
+	r := call(t, "run", "--dry-run", "--out", out, "--remat", "--precision", "bf16")
+	r.want(t, exitDone)
+	r.decode(t, &plan)
+	for name, training := range map[string]distill.Training{"fine_tune": plan.Config.FineTune, "bitnet_sft": plan.Config.BitNetSFT, "stage2": plan.Config.Stage2, "stage3": plan.Config.Stage3} {
+		if want := map[bool]string{true: "", false: "bf16"}[name == "fine_tune"]; !training.Remat || training.Precision != want {
+			t.Errorf("%s: remat %v, precision %q", name, training.Remat, training.Precision)
+		}
+	}
+	call(t, "run", "--dry-run", "--out", out, "--precision", "f16").want(t, exitInput, "precision")
+
+	call(t, append(ownData(t, out), "--stage", "1")...).want(t, exitDone)
+	before, err := distill.StoredConfig(out)
+	check(t, err)
+	call(t, "run", "--resume", "--out", out, "--precision", "bf16").want(t, exitInput, "precision")
+	call(t, "run", "--resume", "--out", out, "--precision", "f32", "--remat").want(t, exitDone, "BitDistill")
+	after, err := distill.StoredConfig(out)
+	check(t, err)
+	if !after.Stage3.Remat || len(before.Differences(after)) != 4 {
+		t.Errorf("settings have changed: %v", before.Differences(after))
+	}
+}
+
 // A dry run shows settings, counts and memory, and makes nothing.
 func TestDryRun(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "run")

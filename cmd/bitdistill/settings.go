@@ -71,17 +71,18 @@ func (f *runFlags) settings(found bool) (cfg distill.Config, err error) {
 	if cfg, err = f.further(stored); err != nil {
 		return cfg, err
 	}
-	differences := slices.DeleteFunc(stored.Differences(cfg), func(d distill.Difference) bool {
-		return d.Setting == fallbackSetting // which the run itself refuses once it is too late
-	})
+	differences := slices.DeleteFunc(stored.Differences(cfg), func(d distill.Difference) bool { return mayChange(d.Setting) })
 	if len(differences) > 0 && f.resume {
 		return cfg, refuseChanges(f.out, differences)
 	}
 	return cfg, f.validate(cfg)
 }
 
-// fallbackSetting is the one that may change when a run goes on: whoever needs it learns so when the hub is out of reach.
-const fallbackSetting = "corpus.fallback"
+// mayChange reports whether a setting may be another when a run goes on: whoever needs it learns so when the hub is out of reach (and
+// is told by the run where it is too late), or when memory is.
+func mayChange(setting string) bool {
+	return setting == "corpus.fallback" || strings.HasSuffix(setting, ".remat") || strings.HasSuffix(setting, ".micro_batches")
+}
 
 func refuseChanges(out string, differences []distill.Difference) error {
 	lines := []string{out + ": --resume goes on with the settings of the run, but others are given:"}
@@ -274,14 +275,18 @@ func (f *runFlags) named() map[string]func(*distill.Config) {
 		"fallback-corpus": func(c *distill.Config) { c.Corpus.Fallback = f.fallback },
 		"seed":            func(c *distill.Config) { c.Seed = f.seed },
 		"backend":         func(c *distill.Config) { c.Backend = f.backend },
-		"remat":           func(c *distill.Config) { inTrainings(c, func(t *distill.Training) { t.Remat = f.remat }) },
-		"precision":       func(c *distill.Config) { inTrainings(c, func(t *distill.Training) { t.Precision = f.precision }) },
-	}
-}
-
-func inTrainings(c *distill.Config, apply func(*distill.Training)) {
-	for _, t := range []*distill.Training{&c.FineTune, &c.BitNetSFT, &c.Stage2, &c.Stage3} {
-		apply(t)
+		"remat": func(c *distill.Config) {
+			for _, t := range []*distill.Training{&c.FineTune, &c.BitNetSFT, &c.Stage2, &c.Stage3} {
+				t.Remat = f.remat
+			}
+		},
+		"precision": func(c *distill.Config) {
+			for _, t := range []*distill.Training{&c.BitNetSFT, &c.Stage2, &c.Stage3} { // it acts on ternary linears alone
+				if t.Precision = f.precision; f.precision == "f32" {
+					t.Precision = "" // the default
+				}
+			}
+		},
 	}
 }
 

@@ -32,6 +32,7 @@ type Targets struct {
 // respect to the student's hidden states and output matrix. The teacher may be nil where Lambda is 0; it needs the student's
 // positions and vocabulary.
 func (v Vocabulary) Loss(student Head, teacher *Head, t Targets) (total, ce, ld *graph.Node) {
+	check(v.Lambda == 0 || teacher != nil, "logits distillation without a teacher")
 	check(v.Parts > 0, "%d parts of a batch, want at least 1", v.Parts)
 	g := student.Hidden.Graph()
 	n := t.IDs.Shape().Size()
