@@ -64,6 +64,9 @@ func (c *cli) compareTraining(ctx context.Context, f *benchFlags, p *distill.Ben
 		all = append(all, t)
 		c.progressf("%s: the first steps, which compile", t.name)
 		t.next()
+		if all[0].err != nil {
+			return all[0].err // there is nothing to compare with
+		}
 	}
 	for i := range f.spec.Repetitions {
 		for _, t := range all {

@@ -56,7 +56,7 @@ func (c *Completions) Perplexity(ctx context.Context, e *data.Examples) (Perplex
 	for i := range e.Len() {
 		width = max(width, len(e.Answer(i)))
 	}
-	batches, err := data.NewEvaluation(e, max(1, min(c.rows, logitsBytes/(4*width*c.config.VocabSize))), backend.PaddedLengths(c.backend))
+	batches, err := data.NewEvaluation(e, max(1, min(c.rows, batchLogits/(4*width*c.config.VocabSize))), backend.PaddedLengths(c.backend))
 	if err != nil {
 		return Perplexity{}, err
 	}

@@ -36,8 +36,8 @@ type LanguageModel struct {
 	rows   int
 }
 
-// logitsBytes bounds the logits of a batch, float32: those of a real vocabulary outweigh all else of a forward pass.
-const logitsBytes = 64 << 20
+// batchLogits bounds the logits of a batch, float32: those of a real vocabulary outweigh all else of a forward pass.
+const batchLogits = 64 << 20
 
 // NewLanguageModel makes the evaluator of a model that computes rows windows at a time, or fewer where the logits of so
 // many would take over 64 MiB. It holds several times that, since their softmax is of the same size.
@@ -61,7 +61,7 @@ func (l *LanguageModel) Perplexity(ctx context.Context, c *data.Corpus) (Perplex
 	if err := checkLength(l.config, c.Length); err != nil {
 		return Perplexity{}, err
 	}
-	windows, err := data.NewWindows(c, max(1, min(l.rows, logitsBytes/(4*c.Length*l.config.VocabSize))))
+	windows, err := data.NewWindows(c, max(1, min(l.rows, batchLogits/(4*c.Length*l.config.VocabSize))))
 	if err != nil {
 		return Perplexity{}, err
 	}
