@@ -27,6 +27,9 @@ func (s *Sequence) Classify(ctx context.Context, prompt []int32, candidates [][]
 		if err := s.fits(len(prompt) + len(c) - 1); err != nil {
 			return nil, err
 		}
+		if err := s.model.known(c); err != nil {
+			return nil, fmt.Errorf("infer: candidate %d: %w", i, err)
+		}
 	}
 	logits, err := s.Read(ctx, prompt)
 	if err != nil {
@@ -47,13 +50,4 @@ func (s *Sequence) Classify(ctx context.Context, prompt []int32, candidates [][]
 		s.Truncate(len(prompt))
 	}
 	return scores, nil
-}
-
-// fits refuses a text that the sequence has no room for.
-func (s *Sequence) fits(n int) error {
-	if n > s.capacity {
-		return fmt.Errorf("infer: %d tokens in a sequence with room for %d; the model was made for %d (max_position_embeddings)",
-			n, s.capacity, s.model.Config.MaxPositions)
-	}
-	return nil
 }

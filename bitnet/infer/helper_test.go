@@ -10,6 +10,8 @@ import (
 	"github.com/bitdistill/bitdistill/bitnet/hf"
 	"github.com/bitdistill/bitdistill/bitnet/hf/files"
 	"github.com/bitdistill/bitdistill/bitnet/infer"
+	"github.com/bitdistill/bitdistill/distill/data"
+	"github.com/bitdistill/bitdistill/distill/embedded"
 	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -153,4 +155,45 @@ func surprise(logits [][]float32, ids []int32) float64 {
 		total += math.Log(sum) - float64(logits[i][next])
 	}
 	return total / float64(len(ids)-1)
+}
+
+// ternaryStories is the embedded model made ternary, with SubLN of ones.
+func ternaryStories(t testing.TB, where arch.SubLN) string {
+	t.Helper()
+	m, weights, err := files.Open(stories)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer weights.Close()
+	m.Config.Quantization = arch.Ternary(where)
+	dir := t.TempDir()
+	err = m.Save(dir, func(tensor arch.Tensor, use func([]float32) error) error {
+		values := make([]float32, tensor.Size())
+		if tensor.Kind == arch.SubLNorm {
+			for i := range values {
+				values[i] = 1
+			}
+		} else if err := weights.Read(tensor, values); err != nil {
+			return err
+		}
+		return use(values)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// corpus is the beginning of the embedded text.
+func corpus(t testing.TB, m *infer.Model, n int) []int32 {
+	t.Helper()
+	c, err := data.ReadCorpus(t.Context(), []data.File{embedded.Corpus()}, m.Tokenizer, data.CorpusOptions{Length: n, MaxTokens: int64(4 * n)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, err := c.Window(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ids
 }

@@ -83,13 +83,29 @@ func (s *Sequence) Append(ctx context.Context, ids []int32, logits []float32) er
 
 // check refuses tokens that cannot be read.
 func (s *Sequence) check(ids []int32) error {
-	if n := len(s.ids) + len(ids); n > s.capacity {
+	if err := s.fits(len(s.ids) + len(ids)); err != nil {
+		return err
+	}
+	if err := s.model.known(ids); err != nil {
+		return fmt.Errorf("infer: %w", err)
+	}
+	return nil
+}
+
+// fits refuses a text that the sequence has no room for.
+func (s *Sequence) fits(n int) error {
+	if n > s.capacity {
 		return fmt.Errorf("infer: %d tokens in a sequence with room for %d; the model was made for %d (max_position_embeddings)",
 			n, s.capacity, s.model.Config.MaxPositions)
 	}
+	return nil
+}
+
+// known refuses tokens that the model has no embedding for.
+func (m *Model) known(ids []int32) error {
 	for i, id := range ids {
-		if id < 0 || int(id) >= s.model.Config.VocabSize {
-			return fmt.Errorf("infer: token %d of %d is %d, the vocabulary has 0 to %d", i, len(ids), id, s.model.Config.VocabSize-1)
+		if id < 0 || int(id) >= m.Config.VocabSize {
+			return fmt.Errorf("token %d of %d is %d, the vocabulary has 0 to %d", i, len(ids), id, m.Config.VocabSize-1)
 		}
 	}
 	return nil
