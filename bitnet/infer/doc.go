@@ -6,9 +6,10 @@
 //
 // # Equality with training
 //
-// Each operation on float32 is done in the order of GoMLX's pure-Go backend (as it is built by default, without GOEXPERIMENT=simd), whose sums run from first to last, so
-// that a model computes here what it computes there. Under scales of blocks (see packed.Matrix.Mul), and on other backends, values differ
-// in their last bits; one activation at a tie may then become another code.
+// Each operation on float32 is done in the order of GoMLX's pure-Go backend (as it is built by default, without GOEXPERIMENT=simd), whose
+// sums run from first to last, so that a model computes here what it computes there, bit for bit. Exceptions: under scales of blocks (see
+// packed.Matrix.Mul), in the last one or two rows of a product whose rows are no multiple of three or whose sums are long, where that backend
+// adds up in groups, and on other backends, values differ in their last bits; one activation at a tie may then become another code.
 // A token's values do not depend on what is computed beside it: a text that is read at once, piece by piece, or among others gives the same
 // logits, bit for bit.
 //

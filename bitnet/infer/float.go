@@ -2,9 +2,8 @@ package infer
 
 import "math"
 
-// Loops in float32. They do each operation in the order of GoMLX's pure-Go backend as it is built without GOEXPERIMENT=simd, so that a model computes here
-// what it computes there, bit for bit, and no activation is rounded to another code. Sums run from first to last: what runs side by side
-// are different sums. float32(x) around a product keeps the compiler from fusing it with a sum.
+// Loops in float32. They do each operation in the order of GoMLX's pure-Go backend; see the package comment. Sums run from first to
+// last: what runs side by side are different sums. float32(x) around a product keeps the compiler from fusing it with a sum.
 
 // dots puts the products of rows [n, len(x)] with x into dst, n values.
 func dots(dst, rows, x []float32) {
