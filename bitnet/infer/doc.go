@@ -1,0 +1,18 @@
+// Package infer runs a model on a CPU: it opens what training or a conversion has left, computes logits, writes text and chooses among
+// labels. Ternary linears are multiplied by bitnet/packed, all else is here. It needs neither GoMLX nor cgo.
+//
+// What does not belong here: training, its graphs (bitnet/decoder) and its quantizers (bitnet); the layout and the product of ternary
+// matrices (bitnet/packed); files of models (bitnet/native, bitnet/hf/files); tasks, prompts and measures of whole data sets (distill).
+//
+// # Equality with training
+//
+// Each operation on float32 is done in the order of GoMLX's pure-Go backend (as it is built by default, without GOEXPERIMENT=simd), whose
+// sums run from first to last, so that a model computes here what it computes there, bit for bit. Exceptions: under scales of blocks (see
+// packed.Matrix.Mul), in the last one or two rows of a product whose rows are no multiple of three or whose sums are long, where that backend
+// adds up in groups, and on other backends, values differ in their last bits; one activation at a tie may then become another code.
+// A token's values do not depend on what is computed beside it: a text that is read at once, piece by piece, or among others gives the same
+// logits, bit for bit.
+//
+// Files: open.go and source.go load; table.go and layer.go are what a model is made of; pass.go and attention.go compute, float.go has
+// the loops and pool.go the threads; sequence.go remembers a text; generate.go, sample.go and classify.go use one.
+package infer

@@ -1,0 +1,192 @@
+package infer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+
+	"github.com/bitdistill/bitdistill/bitnet/arch"
+	"github.com/bitdistill/bitdistill/bitnet/gguf"
+	"github.com/bitdistill/bitdistill/bitnet/hf/files"
+	"github.com/bitdistill/bitdistill/bitnet/native"
+	"github.com/bitdistill/bitdistill/bitnet/packed"
+)
+
+// Options say how a model computes. The zero value is a good choice.
+type Options struct {
+	Threads int // goroutines that compute; 0 for as many as Go runs at once (GOMAXPROCS)
+}
+
+// Model is a model that is ready to compute. Its methods may be called from several goroutines; passes through it take turns, each with
+// all threads.
+type Model struct {
+	*files.Model                 // Config, Tokenizer, Chat
+	Name         string          // as its file says, "" if it does not
+	Task         json.RawMessage // what it was made for, nil if its file does not say
+	Provenance   json.RawMessage // how it came to be, nil likewise
+
+	embedding, head *table
+	layers          []layer
+	norm            []float32
+
+	passing sync.Mutex // of pass, pool and closed
+	pass    *pass
+	pool    *pool
+	closed  bool
+	unmap   func()
+}
+
+var errClosed = errors.New("infer: the model is closed")
+
+// Open opens the project's own model file (see [native.Create]), a Hugging Face folder, or another GGUF file that [files.Open] reads.
+//
+// A file of the project's own is mapped: it is ready at once, its pages are shared by all processes that have it open, and it must not be
+// cut short or written to meanwhile (replace it by a rename; where a mapped page is missing the operating system ends the program).
+// Matrices of other models are read, and packed if they are ternary. Errors are those of the packages that read, with the path.
+func Open(ctx context.Context, path string, o Options) (*Model, error) {
+	if o.Threads < 0 {
+		return nil, fmt.Errorf("infer: %d threads, want at least 1, or 0 for as many as there are processors", o.Threads)
+	}
+	if o.Threads == 0 {
+		o.Threads = runtime.GOMAXPROCS(0)
+	}
+	if _, err := packed.Kernel(); err != nil {
+		return nil, err
+	}
+	m := &Model{unmap: func() {}}
+	load := m.openFolder
+	if isNative(path) {
+		load = m.openNative
+	}
+	if err := load(ctx, path); err != nil {
+		m.unmap()
+		return nil, err
+	}
+	m.pool = newPool(o.Threads)
+	var err error
+	if m.pass, err = newPass(m); err != nil {
+		m.pool.stop()
+		m.unmap()
+		return nil, err
+	}
+	return m, nil
+}
+
+// isNative reports whether path is a file of the project's own format. Faults of a file are told by who opens it in earnest.
+func isNative(path string) bool {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	f, err := gguf.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	architecture, err := gguf.Get[string](f.Metadata(), "general.architecture")
+	return err == nil && architecture == native.Architecture
+}
+
+// Close ends the threads and frees the file. What is computing ends first; afterwards all methods return an error.
+func (m *Model) Close() {
+	m.passing.Lock()
+	defer m.passing.Unlock()
+	if m.closed {
+		return
+	}
+	m.closed = true
+	m.pool.stop()
+	m.embedding, m.head, m.layers, m.pass = nil, nil, nil, nil
+	m.unmap()
+}
+
+// source is where a model's tensors come from.
+type source interface {
+	values(t arch.Tensor) ([]float32, error) // a vector
+	table(t arch.Tensor) (table, error)
+	packed(t arch.Tensor) (*packed.Matrix, error)
+}
+
+// take puts all tensors in their places.
+func (m *Model) take(ctx context.Context, from source) error {
+	c := m.Config
+	m.layers = make([]layer, c.Layers)
+	for i := range m.layers {
+		m.layers[i] = layer{norms: map[string][]float32{}, sliding: c.Sliding(i)}
+		for g, names := range groups {
+			m.layers[i].linears[g] = make([]linear, len(names))
+		}
+	}
+	for _, t := range c.Tensors() {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		if err := m.takeTensor(t, from); err != nil {
+			return err
+		}
+	}
+	for i := range m.layers {
+		m.layers[i].arrange(c)
+	}
+	if c.TieEmbeddings {
+		m.head = m.embedding
+	}
+	return nil
+}
+
+func (m *Model) takeTensor(t arch.Tensor, from source) (err error) {
+	if t.Kind == arch.Embedding || t.Kind == arch.Head {
+		matrix, err := from.table(t)
+		if t.Kind == arch.Embedding {
+			m.embedding = &matrix
+		} else {
+			m.head = &matrix
+		}
+		return err
+	}
+	if t.Name == "model.norm.weight" {
+		m.norm, err = m.takeNorm(t, from)
+		return err
+	}
+	index, name, err := parts(t)
+	if err != nil {
+		return err
+	}
+	block := &m.layers[index]
+	if t.Kind == arch.Norm {
+		block.norms[name], err = m.takeNorm(t, from)
+		return err
+	}
+	group, i, err := place(name)
+	if err != nil {
+		return err
+	}
+	l := &block.linears[group][i]
+	switch {
+	case t.Kind == arch.Bias:
+		l.bias, err = from.values(t)
+	case t.Kind == arch.SubLNorm:
+		l.subln, err = from.values(t)
+	case m.Config.Quantization.IsTernary():
+		l.out, l.in = t.Dims[0], t.Dims[1]
+		l.ternary, err = from.packed(t)
+	default:
+		l.out, l.in = t.Dims[0], t.Dims[1]
+		l.full, err = from.table(t)
+	}
+	return err
+}
+
+// takeNorm reads a weight of the backbone's norms, with the offset.
+func (m *Model) takeNorm(t arch.Tensor, from source) ([]float32, error) {
+	w, err := from.values(t)
+	if offset := float32(m.Config.NormOffset()); offset != 0 {
+		for i := range w {
+			w[i] += offset
+		}
+	}
+	return w, err
+}

@@ -1,0 +1,313 @@
+package infer
+
+import (
+	"math"
+	"sync"
+
+	"github.com/bitdistill/bitdistill/bitnet/arch"
+	"github.com/bitdistill/bitdistill/bitnet/packed"
+)
+
+// tile is the number of tokens that pass through the model at once. It is a multiple of what packed.Matrix.Mul unpacks weights for.
+const tile = 144
+
+// token is one that is to be computed: where it stands in which text.
+type token struct {
+	id       int32
+	sequence *Sequence
+	position int
+}
+
+// pass is the room in which tokens are computed, made once. Rows of its matrices are tokens.
+type pass struct {
+	*Model
+	tokens []token // of this pass, up to a tile
+
+	x           []float32 // [tile, hidden], the residual stream
+	inputs      [len(groups)]input
+	wanted      []float32                    // [tile, hidden], what the head multiplies
+	frequencies [2][]float32                 // [headDim/2], of layers without and with a window
+	cos, sin    [2][]float32                 // [tile, headDim/2]
+	scores      [][]float32                  // by worker, as long as the longest sequence
+	rooms       [][]float32                  // by worker, for table.read
+	trace       func(block int, x []float32) // takes the output of each block, for tests; may be nil
+
+	// What tasks compute.
+	index  int // of the layer
+	layer  *layer
+	group  int
+	panels int // of a part of a product
+	logits []float32
+
+	failing sync.Mutex
+	err     error
+
+	// The tasks as functions, made once: a new one would be allocated for each call.
+	embedTask, enterTask, placeTask, attendTask, projectTask, mixTask, gateTask, multiplyTask, leaveTask, headTask task
+}
+
+// input is that of a group of linears, and their outputs.
+type input struct {
+	width  int
+	values [4][]float32           // [tile, width]: as it comes, then behind the SubLN of each linear that has one
+	codes  [4]*packed.Activations // of values, nil in full precision
+	out    [3][]float32           // [tile, out] of each linear
+}
+
+// source is which of an input's values a linear multiplies.
+func (l *linear) source(i int) int {
+	if l.subln != nil {
+		return i + 1
+	}
+	return 0
+}
+
+func newPass(m *Model) (*pass, error) {
+	c := m.Config
+	p := &pass{Model: m, x: make([]float32, tile*c.HiddenSize), wanted: make([]float32, tile*c.HiddenSize)}
+	for i := range p.frequencies {
+		p.cos[i], p.sin[i] = make([]float32, tile*c.HeadDim/2), make([]float32, tile*c.HeadDim/2)
+	}
+	p.frequencies[0] = c.Frequencies(false)
+	if c.SlidingWindow > 0 {
+		p.frequencies[1] = c.Frequencies(true)
+	}
+	for range m.pool.workers() {
+		p.rooms = append(p.rooms, make([]float32, tableRows*max(c.HiddenSize, c.IntermediateSize, c.Heads*c.HeadDim)))
+	}
+	p.scores = make([][]float32, m.pool.workers())
+	for g := range groups {
+		if err := p.inputs[g].make(m.layers[0].linears[g]); err != nil {
+			return nil, err
+		}
+	}
+	p.embedTask, p.enterTask, p.placeTask, p.attendTask, p.projectTask = p.embed, p.enter, p.place, p.attend, p.project
+	p.mixTask, p.gateTask, p.multiplyTask, p.leaveTask, p.headTask = p.mix, p.gate, p.multiply, p.leave, p.multiplyHead
+	return p, nil
+}
+
+// make has room for the linears of a group, which all layers have alike.
+func (in *input) make(linears []linear) (err error) {
+	in.width = linears[0].in
+	in.values[0] = make([]float32, tile*in.width)
+	for i := range linears {
+		l, s := &linears[i], linears[i].source(i)
+		in.out[i] = make([]float32, tile*l.out)
+		if in.values[s] == nil {
+			in.values[s] = make([]float32, tile*in.width)
+		}
+		if l.ternary != nil && in.codes[s] == nil {
+			if in.codes[s], err = packed.NewActivations(in.width, tile); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// row is that of a token in a matrix.
+func row(x []float32, token, width int) []float32 { return x[token*width:][:width] }
+
+// Rough times of a value, in nanoseconds, for [pool.run].
+const (
+	packedTime = 1.0 / 32
+	floatTime  = 0.5
+	normTime   = 4 // of a value in all that is done token by token between two products
+)
+
+// run computes tokens, at most a tile of them, and their sequences' keys and values. Logits [n, vocab] are those behind the last n of them.
+func (p *pass) run(tokens []token, logits []float32) error {
+	p.tokens, p.logits, p.err = tokens, logits, nil
+	c := p.Config
+	for w := range p.scores {
+		for _, t := range tokens {
+			if n := t.sequence.capacity; len(p.scores[w]) < n {
+				p.scores[w] = make([]float32, n)
+			}
+		}
+	}
+	p.each(p.embedTask, c.HiddenSize)
+	for i := range p.layers {
+		p.index, p.layer = i, &p.layers[i]
+		p.each(p.enterTask, c.HiddenSize)
+		p.product(qkv)
+		p.each(p.placeTask, (c.Heads+2*c.KVHeads)*c.HeadDim)
+		p.pool.run(p.attendTask, len(tokens)*c.KVHeads, p.attention())
+		p.each(p.projectTask, c.Heads*c.HeadDim)
+		p.product(output)
+		p.each(p.mixTask, 2*c.HiddenSize)
+		p.product(gateUp)
+		p.each(p.gateTask, 4*c.IntermediateSize)
+		p.product(down)
+		p.each(p.leaveTask, c.HiddenSize)
+		if p.trace != nil {
+			p.trace(i, p.x[:len(tokens)*c.HiddenSize])
+		}
+	}
+	if len(logits) > 0 {
+		p.computeHead()
+	}
+	return p.err
+}
+
+// each runs a task for each token, which passes over width values.
+func (p *pass) each(t task, width int) {
+	p.pool.run(t, len(p.tokens), float64(len(p.tokens)*width*normTime))
+}
+
+func (p *pass) fail(err error) {
+	if err != nil {
+		p.failing.Lock()
+		p.err = err
+		p.failing.Unlock()
+	}
+}
+
+// embed looks a token up, and computes its rotations.
+func (p *pass) embed(worker, i int) {
+	t := p.tokens[i]
+	x := row(p.x, i, p.Config.HiddenSize)
+	values, err := p.embedding.read(int(t.id), 1, p.rooms[worker])
+	p.fail(err)
+	copy(x, values)
+	if s := p.Config.EmbeddingScale(); s != 1 {
+		scale(x, float32(s))
+	}
+	for kind, frequencies := range p.frequencies {
+		half := p.Config.HeadDim / 2
+		cos, sin := row(p.cos[kind], i, half), row(p.sin[kind], i, half)
+		for j, f := range frequencies {
+			angle := float64(float32(t.position) * f)
+			cos[j], sin[j] = float32(math.Cos(angle)), float32(math.Sin(angle))
+		}
+	}
+}
+
+// enter makes the input of the attention.
+func (p *pass) enter(_, i int) {
+	p.norm1(qkv, i, p.layer.inputNorm)
+}
+
+// norm1 normalises a token of the residual stream into the input of a group.
+func (p *pass) norm1(group, i int, weight []float32) {
+	in := &p.inputs[group]
+	rmsNorm(row(in.values[0], i, in.width), row(p.x, i, in.width), weight, p.Config.NormEps)
+	p.prepare(group, i)
+}
+
+// prepare makes what linears multiply of a token of their input: SubLN, then codes.
+func (p *pass) prepare(group, i int) {
+	in, linears := &p.inputs[group], p.layer.linears[group]
+	for j := range linears {
+		l := &linears[j]
+		s := l.source(j)
+		x := row(in.values[s], i, in.width)
+		if l.subln != nil {
+			rmsNorm(x, row(in.values[0], i, in.width), l.subln, p.Config.Quantization.SubLNEps)
+		}
+		if l.ternary != nil && (s > 0 || j == 0) {
+			p.fail(in.codes[s].Quantize(x, i))
+		}
+	}
+}
+
+// product multiplies the linears of a group, panels of all of them side by side.
+func (p *pass) product(group int) {
+	p.group = group
+	panels, work := 0, 0.0
+	for i := range p.layer.linears[group] {
+		l := &p.layer.linears[group][i]
+		panels += l.panels()
+		t := floatTime
+		if l.ternary != nil {
+			t = packedTime
+		}
+		work += t * float64(len(p.tokens)*l.out*l.in)
+	}
+	p.panels = max(1, panels/(4*p.pool.workers()))
+	p.pool.run(p.multiplyTask, (panels+p.panels-1)/p.panels, work)
+}
+
+// multiply computes some panels of a product.
+func (p *pass) multiply(worker, part int) {
+	linears := p.layer.linears[p.group]
+	from, to := part*p.panels, (part+1)*p.panels
+	for i := range linears {
+		l := &linears[i]
+		n := l.panels()
+		if span := (packed.Span{From: max(from, 0), To: min(to, n)}); span.From < span.To {
+			p.fail(p.multiplyPanels(worker, l, i, span))
+		}
+		from, to = from-n, to-n
+	}
+}
+
+func (p *pass) multiplyPanels(worker int, l *linear, i int, panels packed.Span) error {
+	in, n := &p.inputs[p.group], len(p.tokens)
+	s, y := l.source(i), in.out[i]
+	from, to := panels.From*panelRows, min(panels.To*panelRows, l.out)
+	var err error
+	if l.ternary != nil {
+		err = l.ternary.Mul(y, in.codes[s], panels, packed.Span{To: n})
+	} else {
+		err = l.full.multiply(y, in.values[s][:n*l.in], from, to, p.rooms[worker])
+	}
+	if l.bias != nil {
+		for t := range n {
+			add(row(y, t, l.out)[from:to], l.bias[from:to])
+		}
+	}
+	return err
+}
+
+// project makes the input of the attention's output projection.
+func (p *pass) project(_, i int) { p.prepare(output, i) }
+
+// mix adds what attention has found to the residual stream, and makes the input of the feed-forward.
+func (p *pass) mix(_, i int) {
+	p.absorb(output, i, p.layer.postAttention)
+	p.norm1(gateUp, i, p.layer.feedForward)
+}
+
+// absorb adds the output of a group of one linear, behind a norm if there is one.
+func (p *pass) absorb(group, i int, norm []float32) {
+	hidden := p.Config.HiddenSize
+	y := row(p.inputs[group].out[0], i, hidden)
+	if norm != nil {
+		rmsNorm(y, y, norm, p.Config.NormEps)
+	}
+	add(row(p.x, i, hidden), y)
+}
+
+// gate makes the input of the feed-forward's last linear, with a gated linear unit (Shazeer 2020).
+func (p *pass) gate(_, i int) {
+	in, out := &p.inputs[gateUp], &p.inputs[down]
+	gate, up := row(in.out[0], i, out.width), row(in.out[1], i, out.width)
+	if p.Config.Activation() == arch.GELUTanh {
+		geluTanh(row(out.values[0], i, out.width), gate, up)
+	} else {
+		silu(row(out.values[0], i, out.width), gate, up)
+	}
+	p.prepare(down, i)
+}
+
+// leave adds what the feed-forward has made to the residual stream.
+func (p *pass) leave(_, i int) { p.absorb(down, i, p.layer.postFeedForward) }
+
+// computeHead computes logits.
+func (p *pass) computeHead() {
+	hidden, n := p.Config.HiddenSize, len(p.logits)/p.Config.VocabSize
+	first := len(p.tokens) - n
+	for i := range n {
+		rmsNorm(row(p.wanted, i, hidden), row(p.x, first+i, hidden), p.norm, p.Config.NormEps)
+	}
+	panels := (p.head.rows + panelRows - 1) / panelRows
+	p.panels = max(1, panels/(4*p.pool.workers()))
+	p.pool.run(p.headTask, (panels+p.panels-1)/p.panels, floatTime*float64(n*hidden*p.head.rows))
+}
+
+func (p *pass) multiplyHead(worker, part int) {
+	from, to := part*p.panels*panelRows, min((part+1)*p.panels*panelRows, p.head.rows)
+	n := len(p.logits) / p.Config.VocabSize
+	p.fail(p.head.multiply(p.logits, p.wanted[:n*p.Config.HiddenSize], from, to, p.rooms[worker]))
+}

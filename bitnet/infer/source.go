@@ -1,0 +1,142 @@
+package infer
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/bitdistill/bitdistill/bitnet/arch"
+	"github.com/bitdistill/bitdistill/bitnet/gguf"
+	"github.com/bitdistill/bitdistill/bitnet/hf/files"
+	"github.com/bitdistill/bitdistill/bitnet/native"
+	"github.com/bitdistill/bitdistill/bitnet/packed"
+)
+
+// parts splits "model.layers.3.mlp.up_proj.norm.weight" into 3 and "mlp.up_proj".
+func parts(t arch.Tensor) (layer int, name string, err error) {
+	fields := strings.SplitN(t.Name, ".", 4)
+	if len(fields) == 4 {
+		layer, err = strconv.Atoi(fields[2])
+		name = strings.TrimSuffix(strings.TrimSuffix(fields[3], ".weight"), ".bias")
+		if t.Kind == arch.SubLNorm {
+			name = strings.TrimSuffix(name, ".norm")
+		}
+	}
+	if len(fields) < 4 || err != nil {
+		return 0, "", fmt.Errorf("infer: a model with the tensor %s is not built", t.Name)
+	}
+	return layer, name, nil
+}
+
+// mapped is a model file of the project's own.
+type mapped struct {
+	*native.File
+	data []byte
+}
+
+func (m *Model) openNative(ctx context.Context, path string) error {
+	f, err := native.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	m.Model, m.Name, m.Task, m.Provenance = f.Model, f.Name, f.Task, f.Provenance
+	data, unmap, err := mapFile(path)
+	if err != nil {
+		return err
+	}
+	m.unmap = unmap
+	if err := m.take(ctx, mapped{f, data}); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+func (f mapped) bytes(t arch.Tensor) (gguf.Info, []byte, error) {
+	info, err := f.Info(t)
+	if err == nil && info.Offset+info.Bytes > int64(len(f.data)) {
+		err = fmt.Errorf("%s: the file has become shorter since it was opened", t.Name)
+	}
+	if err != nil {
+		return info, nil, err
+	}
+	return info, f.data[info.Offset:][:info.Bytes:info.Bytes], nil
+}
+
+func (f mapped) values(t arch.Tensor) ([]float32, error) {
+	x := make([]float32, t.Size())
+	return x, f.ReadRows(t, 0, x)
+}
+
+func (f mapped) table(t arch.Tensor) (table, error) {
+	info, b, err := f.bytes(t)
+	if err != nil {
+		return table{}, err
+	}
+	return newTable(t.Dims[0], t.Dims[1], info.Type, b), nil
+}
+
+// packed takes panels as they are. They are not looked at: that would read all of the file, and codes that are none do no harm beyond
+// wrong results.
+func (f mapped) packed(t arch.Tensor) (*packed.Matrix, error) {
+	_, b, err := f.bytes(t)
+	if err != nil {
+		return nil, err
+	}
+	scales, err := f.Scales(t)
+	if err != nil {
+		return nil, err
+	}
+	m, err := packed.FromPanels(b, t.Dims[0], t.Dims[1], packed.Scaling(f.Config.Quantization.Weights), scales)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t.Name, err)
+	}
+	return m, nil
+}
+
+// folder is a model whose weights are float numbers.
+type folder struct {
+	*files.Weights
+	config arch.Config
+}
+
+func (m *Model) openFolder(ctx context.Context, path string) error {
+	description, weights, err := files.Open(path)
+	if err != nil {
+		return err
+	}
+	defer weights.Close()
+	m.Model = description
+	return m.take(ctx, folder{weights, description.Config})
+}
+
+func (f folder) values(t arch.Tensor) ([]float32, error) {
+	x := make([]float32, t.Size())
+	return x, f.Read(t, x)
+}
+
+func (f folder) table(t arch.Tensor) (table, error) {
+	x, err := f.values(t)
+	if err != nil {
+		return table{}, err
+	}
+	return table{rows: t.Dims[0], width: t.Dims[1], values: x, kind: gguf.F32}, nil
+}
+
+func (f folder) packed(t arch.Tensor) (*packed.Matrix, error) {
+	w, err := f.values(t)
+	if err != nil {
+		return nil, err
+	}
+	return pack(f.config.Quantization, t, w)
+}
+
+// pack quantizes the weights [out, in] of a linear as training does, bitnet.QuantizeWeightsAs on the pure-Go backend.
+func pack(q arch.Quantization, t arch.Tensor, weights []float32) (*packed.Matrix, error) {
+	m, err := packed.QuantizeAs(weights, t.Dims[0], t.Dims[1], q)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t.Name, err)
+	}
+	return m, nil
+}
