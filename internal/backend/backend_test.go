@@ -103,7 +103,9 @@ func TestOpenGarbagePlugin(t *testing.T) {
 	}
 	const file = "pjrt_c_api_cpu_plugin.so"
 	places := map[string]func(t *testing.T, m *machine, home string) string{
-		"home": func(t *testing.T, _ *machine, home string) string { return put(t, "garbage", home, ".local/lib/go-xla", file) },
+		"home": func(t *testing.T, _ *machine, home string) string {
+			return put(t, "garbage", home, ".local/lib/go-xla", file)
+		},
 		"system": func(t *testing.T, m *machine, home string) string {
 			m.folders = []string{home + "/s"}
 			return put(t, "", home, "s", file)
