@@ -48,8 +48,8 @@ func (f *forward) attention(layer int, x *Node) *Node {
 	q = graph.Reshape(q, f.batch, queries, f.KVHeads, group, f.HeadDim)
 	q = graph.Reshape(graph.TransposeAllAxes(q, 0, 2, 3, 1, 4), n, group*queries, f.HeadDim)
 	k = graph.Reshape(graph.TransposeAllAxes(k, 0, 2, 3, 1), n, f.HeadDim, f.length)
-	v = graph.Concatenate([]*Node{v, graph.Ones(f.g, shapes.Make(dtypes.Float32, f.batch, f.length, f.KVHeads, 1))}, -1)
-	v = graph.Reshape(graph.TransposeAllAxes(v, 0, 2, 1, 3), n, f.length, f.HeadDim+1)
+	v = graph.Concatenate([]*Node{v, graph.Ones(f.g, shapes.Make(dtypes.Float32, f.batch, f.length, f.KVHeads, valueColumns(f.Config)-f.HeadDim))}, -1)
+	v = graph.Reshape(graph.TransposeAllAxes(v, 0, 2, 1, 3), n, f.length, valueColumns(f.Config))
 	k, v = f.remember(layer, k, v)
 
 	scores := graph.Add(matmul.Mul(q, k), bias) // [n, group*queries, keys]

@@ -128,9 +128,14 @@ func withGradient(value, x, gradient *graph.Node) *graph.Node {
 
 // onlyGradient is 0, with the given gradient with respect to x.
 func onlyGradient(x, gradient *graph.Node) *graph.Node {
-	size := x.Shape().Size()
-	linear := graph.Dot(graph.Reshape(x, size), graph.StopGradient(graph.Reshape(gradient, size))).Product()
-	return graph.Sub(linear, graph.StopGradient(linear))
+	first := func(x *graph.Node) *graph.Node { // a scalar
+		return graph.Reshape(graph.Slice(graph.Reshape(x, x.Shape().Size()), graph.AxisElem(0)))
+	}
+	// What comes back to x is the gradient of its first entry alone: that of the loss.
+	seen := first(graph.IdentityWithCustomGradient(x, func(_, v *graph.Node) *graph.Node {
+		return graph.Mul(gradient, first(v))
+	}))
+	return graph.Sub(seen, graph.StopGradient(seen))
 }
 
 // check panics with an error, as GoMLX does, when shapes do not fit.
