@@ -18,9 +18,7 @@ const masked = -1e9
 // attention computes grouped-query attention of the normed x [batch, length, hidden]: [batch, length, heads*headDim], in
 // front of the output projection. Where only the chosen positions go on, it has their rows alone.
 //
-// Query heads that share a key head are stacked into one longer matrix, so that keys and values are never repeated. The
-// softmax is not divided out on [.., length, keys]: a column of ones beside the values sums the weights in the same product, and the
-// much smaller result is divided instead.
+// Query heads that share a key head are stacked into one longer matrix, so that keys and values are never repeated.
 func (f *forward) attention(layer int, x *Node) *Node {
 	name := fmt.Sprintf("model.layers.%d.self_attn.", layer)
 	qkv := f.linears(x, name+"q_proj", name+"k_proj", name+"v_proj")
@@ -48,18 +46,42 @@ func (f *forward) attention(layer int, x *Node) *Node {
 	q = graph.Reshape(q, f.batch, queries, f.KVHeads, group, f.HeadDim)
 	q = graph.Reshape(graph.TransposeAllAxes(q, 0, 2, 3, 1, 4), n, group*queries, f.HeadDim)
 	k = graph.Reshape(graph.TransposeAllAxes(k, 0, 2, 3, 1), n, f.HeadDim, f.length)
-	v = graph.Concatenate([]*Node{v, graph.Ones(f.g, shapes.Make(dtypes.Float32, f.batch, f.length, f.KVHeads, valueColumns(f.Config)-f.HeadDim))}, -1)
-	v = graph.Reshape(graph.TransposeAllAxes(v, 0, 2, 1, 3), n, f.length, valueColumns(f.Config))
+	v = graph.Reshape(graph.TransposeAllAxes(v, 0, 2, 1, 3), n, f.length, f.HeadDim)
 	k, v = f.remember(layer, k, v)
 
-	scores := graph.Add(matmul.Mul(q, k), bias) // [n, group*queries, keys]
-	peak := graph.StopGradient(graph.ReduceAndKeep(graph.StopGradient(scores), graph.ReduceMax, -1))
-	peak = graph.Reshape(matmul.Repeat(graph.Reshape(peak, -1, 1), f.keys), scores.Shape().Dimensions...)
-	summed := matmul.Mul(graph.Exp(graph.Sub(scores, peak)), v)
-	values := graph.Slice(summed, graph.AxisRange(), graph.AxisRange(), graph.AxisRange(0, f.HeadDim))
-	weights := graph.Slice(summed, graph.AxisRange(), graph.AxisRange(), graph.AxisRange(f.HeadDim, f.HeadDim+1))
-	y := graph.Reshape(graph.Div(values, weights), f.batch, f.KVHeads, group, queries, f.HeadDim)
+	y := weigh(graph.Add(matmul.Mul(q, k), bias), v)
+	y = graph.Reshape(y, f.batch, f.KVHeads, group, queries, f.HeadDim)
 	return graph.Reshape(graph.TransposeAllAxes(y, 0, 3, 1, 2, 4), f.batch, queries, f.Heads*f.HeadDim)
+}
+
+// weigh is softmax(scores)·values, of [n, rows, keys] and [n, keys, width]: [n, rows, width].
+//
+// With p the softmax and d the gradient of the result y, that of the scores is p∘(d·valuesᵀ - sum(d∘y)), the sum being over a row (Dao et al.
+// 2022), so that of what is as large as the scores nothing is kept but p. The sum is taken off by the product itself, as one more column
+// of d against a row of ones. Seven more of zeros make whole vectors: the pure-Go kernels are ten times slower on a ninth column alone.
+func weigh(scores, values *Node) *Node {
+	// As in package matmul, what a gradient needs of the forward pass goes by on its way back.
+	var p, y, v, d *Node
+	see := func(x *Node, at **Node) *Node {
+		return graph.IdentityWithCustomGradient(x, func(x, d *Node) *Node {
+			*at = x
+			return d
+		})
+	}
+	scores = graph.IdentityWithCustomGradient(scores, func(_, _ *Node) *Node {
+		dims := d.Shape().Dimensions
+		rows, width := dims[0]*dims[1], dims[2]
+		sums := graph.Neg(matmul.RowSums(graph.Reshape(graph.Mul(d, y), rows, width)))
+		sums = graph.Concatenate([]*Node{graph.Reshape(sums, dims[0], dims[1], 1), graph.Zeros(d.Graph(), shapes.Make(dtypes.Float32, dims[0], dims[1], 7))}, -1)
+		one := graph.Ones(d.Graph(), shapes.Make(dtypes.Float32, dims[0], 8, v.Shape().Dim(1)))
+		return graph.Mul(p, matmul.Mul(graph.Concatenate([]*Node{d, sums}, -1), graph.Concatenate([]*Node{matmul.Transpose(v), one}, 1)))
+	})
+	values = graph.IdentityWithCustomGradient(values, func(_, _ *Node) *Node { return matmul.LeftTransposed(p, d) })
+	out := see(matmul.Mul(see(graph.Softmax(scores, -1), &p), see(values, &v)), &y)
+	return graph.IdentityWithCustomGradient(out, func(_, upstream *Node) *Node {
+		d = upstream
+		return upstream
+	})
 }
 
 // headNorm splits x [batch, length, heads*headDim] into heads and, where the family has it, RMS-normalises each.

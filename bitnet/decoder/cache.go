@@ -17,18 +17,14 @@ import (
 // filled is zero.
 type Cache struct {
 	At   *Node   // scalar int32: the column of the token to be computed, the number of those before it with their padding
-	K, V []*Node // by layer, float32: keys [batch*kvHeads, headDim, capacity], values [batch*kvHeads, capacity, valueColumns], with columns of ones
+	K, V []*Node // by layer, float32: keys [batch*kvHeads, headDim, capacity], values [batch*kvHeads, capacity, headDim]
 }
 
 // CacheShapes are the shapes of a layer's keys and values.
 func CacheShapes(c arch.Config, batch, capacity int) (k, v shapes.Shape) {
 	n := batch * c.KVHeads
-	return shapes.Make(dtypes.Float32, n, c.HeadDim, capacity), shapes.Make(dtypes.Float32, n, capacity, valueColumns(c))
+	return shapes.Make(dtypes.Float32, n, c.HeadDim, capacity), shapes.Make(dtypes.Float32, n, capacity, c.HeadDim)
 }
-
-// valueColumns are those of a head's values with the ones beside them, of which one would do: the pure-Go kernels compute eight columns at
-// once, and one more than that takes them ten times as long.
-func valueColumns(c arch.Config) int { return (c.HeadDim/8 + 1) * 8 }
 
 // checkCache takes the capacity over, and refuses a cache of another model or batch.
 func (f *forward) checkCache() {
@@ -55,7 +51,7 @@ func (f *forward) checkCache() {
 	}
 }
 
-// remember gives the keys [n, headDim, keys] and values [n, keys, valueColumns] that a layer attends to, n being batch*kvHeads: those
+// remember gives the keys [n, headDim, keys] and values [n, keys, headDim] that a layer attends to, n being batch*kvHeads: those
 // of this pass, [.., length], with those of the cache.
 func (f *forward) remember(layer int, k, v *Node) (keys, values *Node) {
 	switch {

@@ -53,7 +53,7 @@ func (p *pass) attention() float64 {
 }
 
 // attend computes the query heads that share a key head, of one token, into the input of the output projection: each a mean of the values
-// that it sees, with weights exp(query·key) (Vaswani et al. 2017). The sum of weights is divided out at the end.
+// that it sees, with weights softmax(query·key) (Vaswani et al. 2017).
 func (p *pass) attend(worker, part int) {
 	c := &p.Config
 	i, head := part/c.KVHeads, part%c.KVHeads
@@ -65,14 +65,11 @@ func (p *pass) attend(worker, part int) {
 	q, y := row(p.inputs[qkv].out[0], i, c.Heads*c.HeadDim), row(p.inputs[output].values[0], i, c.Heads*c.HeadDim)
 	for h := head * group; h < (head+1)*group; h++ {
 		dots(scores, keys, row(q, h, c.HeadDim))
-		total := softmax(scores)
+		softmax(scores)
 		to := row(y, h, c.HeadDim)
 		clear(to)
 		for j, w := range scores {
 			addScaled(to, row(values, j, c.HeadDim), w)
-		}
-		for d := range to {
-			to[d] /= total
 		}
 	}
 }

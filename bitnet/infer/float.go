@@ -65,7 +65,21 @@ func rmsNorm(dst, x, weight []float32, eps float64) {
 	}
 }
 
-func exp(x float32) float32 { return float32(math.Exp(float64(x))) }
+// exp is e^x for x <= 0, with the operations of GoMLX's fused softmax: Cephes' expf (Moshier), x = n·ln2 + g, e^g by a polynomial. It
+// is off by 1e-7 and 0 below -88.03.
+func exp(x float32) float32 {
+	if x < -88.02969187150841 {
+		return 0
+	}
+	n := float32(math.Floor(float64(x)*1.44269504088896341 + 0.5))
+	g := float32(x-float32(n*0.693359375)) - float32(n*-2.12194440e-4)
+	p := float32(1.9875691500e-4*g) + 1.3981999507e-3
+	p = float32(p*g) + 8.3334519073e-3
+	p = float32(p*g) + 4.1665795894e-2
+	p = float32(p*g) + 1.6666665459e-1
+	p = float32(p*g) + 5.0000001201e-1
+	return math.Float32frombits(uint32(int32(n)+127)<<23) * (float32(p*float32(g*g)) + g + 1)
+}
 
 func sigmoid(x float32) float32 {
 	if x >= 0 {
@@ -90,8 +104,9 @@ func geluTanh(dst, x, up []float32) {
 	}
 }
 
-// softmax turns scores into weights that are not divided by their sum, which it returns.
-func softmax(scores []float32) (sum float32) {
+// softmax turns scores into weights whose sum is 1.
+func softmax(scores []float32) {
+	var sum float32
 	peak := scores[0]
 	for _, s := range scores {
 		peak = max(peak, s)
@@ -100,7 +115,7 @@ func softmax(scores []float32) (sum float32) {
 		scores[i] = exp(s - peak)
 		sum += scores[i]
 	}
-	return sum
+	scale(scores, 1/sum)
 }
 
 // rotate turns each head of x by its angles, pairing the value i with i + dim/2 (Su et al. 2021).
