@@ -19,7 +19,7 @@ type Linear struct {
 	Bias       bool    // add a full-precision bias
 	// RoundGradients allows products of the gradient to round their operands to bfloat16, where the backend is faster at that.
 	RoundGradients bool
-	Frozen         bool // the scope has what [Linear.Freeze] gives, "frozen" and "scale", instead of "weight": for passes without a gradient
+	Frozen         bool // the scope has what [Linear.Freeze] gives, "frozen" and "scale", instead of "weight"
 }
 
 // Apply computes x·Wᵀ (+ bias): x [.., in] gives [.., Out], float32.
@@ -100,7 +100,7 @@ func (l Linear) Freeze(weight *Node) (operand, scale *Node) {
 	case AbsMean:
 		return matmul.Transpose(codes), scale
 	case Channel: // [Out, 1]
-		return matmul.Transpose(codes), graph.Reshape(scale, 1, l.Out)
+		return matmul.Transpose(codes), graph.Reshape(scale, 1, scale.Shape().Dim(0))
 	default:
 		return matmul.Transpose(graph.Mul(codes, scale)), nil
 	}

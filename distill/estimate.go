@@ -7,7 +7,7 @@ import (
 // Memory is an estimate of the bytes that one training holds at its peak.
 type Memory struct {
 	Stage       string `json:"stage"`
-	Weights     int64  `json:"weights"`     // of the model in training, and of the pretrained one it was made from
+	Weights     int64  `json:"weights"`     // of the model in training, with its ternary ones as quantized for several micro-batches, and of the one it was made from
 	Gradients   int64  `json:"gradients"`   // of all micro-batches: they are added up in order once all are there
 	Moments     int64  `json:"moments"`     // two of AdamW, and new ones beside some of them while an update is made
 	Teacher     int64  `json:"teacher"`     // weights, in stage 3
@@ -22,7 +22,7 @@ const float = 4 // bytes of a float32, in which everything is held
 //
 //	weights    2P         gradients  (n+1)P        moments  2P, and two of the weights that are updated at once        teacher  its P
 //
-// and the activations of n micro-batches, see activations. answers is the largest number of tokens of a row of the task that the
+// and ternary linears once more where a step has several micro-batches, and the activations of n micro-batches, see activations. answers is the largest number of tokens of a row of the task that the
 // loss counts.
 func (c Config) memory(base, student, teacher arch.Config, cores, answers int) []Memory {
 	direct := student
@@ -41,6 +41,9 @@ func (c Config) memory(base, student, teacher arch.Config, cores, answers int) [
 			Weights:   float * (params + int64(base.Parameters())),
 			Gradients: float * params * int64(min(x.t.MicroBatches, cores)+1),
 			Moments:   2*float*params + 2*min(float*params, updateBytes),
+		}
+		if x.model.Quantization.IsTernary() && x.t.MicroBatches > 1 {
+			m.Weights += float * linears(x.model)
 		}
 		w := workload{rows: x.t.BatchSize / x.t.MicroBatches, length: c.Task.MaxLength, answers: answers, remat: x.t.Remat}
 		switch x.label {
@@ -61,6 +64,16 @@ func (c Config) memory(base, student, teacher arch.Config, cores, answers int) [
 		all = append(all, m)
 	}
 	return all
+}
+
+// linears counts the weights of the blocks' linears.
+func linears(c arch.Config) (n int64) {
+	for _, t := range c.Tensors() {
+		if t.Kind == arch.Linear {
+			n += int64(t.Size())
+		}
+	}
+	return n
 }
 
 // workload is one micro-batch.

@@ -10,7 +10,7 @@ import (
 // and 2 (keys and values), 10 tokens in the vocabulary.
 var countable = arch.Config{
 	Family: arch.Llama, VocabSize: 10, HiddenSize: 4, IntermediateSize: 6, Layers: 2, Heads: 2, KVHeads: 1, HeadDim: 2,
-	MaxPositions: 64, NormEps: 1e-5, RopeTheta: 1e4, TieEmbeddings: true,
+	MaxPositions: 64, NormEps: 1e-5, RopeTheta: 1e4, TieEmbeddings: true, Quantization: arch.Full(),
 }
 
 func TestActivations(t *testing.T) {
@@ -53,6 +53,7 @@ func TestMemory(t *testing.T) {
 	student.Quantization = c.Student
 	params := int64(10*4 + 2*(2*4*4+2*2*4+3*4*6+2*4) + 4) // embedding, two blocks, final norm
 	studentParams := params + 2*(4+6)                     // SubLN
+	linears := int64(2 * (2*4*4 + 2*2*4 + 3*4*6))
 	of := func(cores int) map[string]Memory {
 		all := map[string]Memory{}
 		for _, m := range c.memory(countable, student, countable, cores, 1) {
@@ -66,7 +67,7 @@ func TestMemory(t *testing.T) {
 	c.Stage3.MicroBatches = 4
 	one, two := of(1), of(2)
 	m := one[Stage3Label]
-	if m.Weights != 4*(params+studentParams) || m.Gradients != 4*2*studentParams || two[Stage3Label].Gradients != 4*3*studentParams || m.Moments != 4*4*studentParams || m.Teacher != 4*params {
+	if m.Weights != 4*(params+studentParams+linears) || m.Gradients != 4*2*studentParams || two[Stage3Label].Gradients != 4*3*studentParams || m.Moments != 4*4*studentParams || m.Teacher != 4*params {
 		t.Errorf("stage 3: %+v for %d parameters", m, params)
 	}
 	if one[FullLabel].Weights != 8*params || one[FullLabel].Teacher != 0 {

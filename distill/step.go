@@ -37,6 +37,7 @@ type stepper struct {
 	objective  objective
 	training   Training
 	trainable  []arch.Tensor
+	frozen     *frozen     // nil in full precision, and where a step has one micro-batch
 	gradient   *model.Exec // micro-batch to losses and gradients
 	sum        *graph.Exec // two lists of gradients to one
 	norm       *graph.Exec // gradients to their global norm
@@ -49,6 +50,11 @@ func newStepper(backend compute.Backend, store *model.Store, cfg arch.Config, o 
 	s := &stepper{backend: backend, store: store, config: cfg, objective: o, training: t, trainable: cfg.Tensors(),
 		concurrent: min(t.MicroBatches, engines.Concurrency(backend))}
 	var err error
+	if t.MicroBatches > 1 && cfg.Quantization.IsTernary() {
+		if s.frozen, err = newFrozen(backend, store, cfg); err != nil {
+			return nil, err
+		}
+	}
 	if s.gradient, err = model.NewExec(backend, store, s.gradientGraph); err != nil {
 		return nil, err
 	}
@@ -73,6 +79,9 @@ func (s *stepper) close() {
 	}
 	s.norm.Finalize()
 	s.sum.Finalize()
+	if s.frozen != nil {
+		s.frozen.close()
+	}
 }
 
 // compile compiles the gradient for batches of other lengths side by side, where that takes seconds for each and would else be
@@ -92,16 +101,20 @@ func (s *stepper) compile(batches []*data.Batch) error {
 }
 
 // gradientGraph takes ids, mask, positions, targets and counts (see inputs) and returns the four losses and the
-// gradient of every trainable tensor, in the order of arch.Config.Tensors.
+// gradient of every trainable tensor, or of what is frozen of it, in the order of arch.Config.Tensors.
 func (s *stepper) gradientGraph(scope *model.Scope, in []*graph.Node) []*graph.Node {
 	s.building.Lock()
 	defer s.building.Unlock()
 	total, ce, ld, ad := s.objective.graph(scope, s.config, microBatch{in[0], in[1], in[2], in[3], in[4]}, decoder.Options{
-		Checkpoints: s.training.Remat, RoundGradients: s.training.Precision == bfloat16,
+		Checkpoints: s.training.Remat, RoundGradients: s.training.Precision == bfloat16, Frozen: s.frozen != nil,
 	})
 	weights := make([]*graph.Node, len(s.trainable))
 	for i, t := range s.trainable {
-		weights[i] = s.store.GetVariable(t.Path()).NodeValue(total.Graph())
+		path := t.Path()
+		if s.frozen != nil && t.Kind == arch.Linear {
+			path = operandPath(t)
+		}
+		weights[i] = s.store.GetVariable(path).NodeValue(total.Graph())
 	}
 	return append([]*graph.Node{total, ce, ld, ad}, graph.Gradient(total, weights...)...)
 }
@@ -134,6 +147,11 @@ func addPairs(both []*graph.Node) []*graph.Node {
 // micro-batches it stops with the context's error when that ends.
 func (s *stepper) gradients(ctx context.Context, batches []*data.Batch) (t terms, norm float64, grads []*tensors.Tensor, err error) {
 	counts := s.counts(batches)
+	if s.frozen != nil {
+		if err := s.frozen.renew(); err != nil {
+			return t, 0, nil, graphError(err)
+		}
+	}
 	for part := range slices.Chunk(batches, s.concurrent) {
 		if err := context.Cause(ctx); err != nil {
 			release(grads)
@@ -156,6 +174,11 @@ func (s *stepper) gradients(ctx context.Context, batches []*data.Batch) (t terms
 			release(grads)
 			release(out)
 			grads = sums
+		}
+	}
+	if s.frozen != nil {
+		if err := s.frozen.toWeights(grads); err != nil {
+			return t, 0, nil, graphError(err)
 		}
 	}
 	n, err := s.norm.Call(anys(grads)...)

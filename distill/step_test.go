@@ -157,8 +157,13 @@ func batchOf(sequences ...sequence) *data.Batch {
 
 // Micro-batches whose answers and padding are spread unevenly give the losses and gradients of the batch in one piece.
 func TestAccumulation(t *testing.T) {
-	ternary := tinyConfig()
-	ternary.Quantization = bitnet.Ternary(bitnet.SubLNAll)
+	ternary := func(w bitnet.Weights, fp16 bool) arch.Config {
+		c := tinyConfig()
+		c.Quantization = bitnet.Ternary(bitnet.SubLNAll)
+		c.Quantization.Weights, c.Quantization.FP16Scales = w, fp16
+		return c
+	}
+	distilled := objective{answers: true, loss: testLoss("all")}
 	for _, c := range []struct {
 		name      string
 		student   arch.Config
@@ -171,7 +176,9 @@ func TestAccumulation(t *testing.T) {
 		{"distillation of answers", tinyConfig(), objective{answers: true, loss: testLoss("answer")}, true, 1e-6},
 		{"distillation of all positions", tinyConfig(), objective{answers: true, loss: testLoss("all")}, true, 1e-6},
 		// Where rounding differs in the last bit, an int8 code may.
-		{"ternary", ternary, objective{answers: true, loss: testLoss("all")}, true, 1e-3},
+		{"ternary", ternary(bitnet.AbsMean, false), distilled, true, 1e-3},
+		{"ternary, a scale a row", ternary(bitnet.Channel, true), distilled, true, 1e-3},
+		{"ternary, a scale a block", ternary(bitnet.Block, false), distilled, true, 1e-3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var teacher *hf.Model
@@ -189,6 +196,12 @@ func TestAccumulation(t *testing.T) {
 			}
 			near(t, "total", want.Total, want.CE+c.objective.loss.Lambda*want.LD+c.objective.loss.Gamma*want.AD, 1e-6)
 			parts := []*data.Batch{batchOf(all[:1]...), batchOf(all[1:3]...), batchOf(all[3:7]...), batchOf(all[7:]...)}
+			training := quick(1)
+			training.MicroBatches = len(parts)
+			s = testStepper(t, randomModel(t, c.student, 1), teacher, c.objective, training)
+			if (s.frozen != nil) != c.student.Quantization.IsTernary() {
+				t.Fatal("ternary linears are to be quantized once for all micro-batches, others not at all")
+			}
 			got, norm, grads, err := s.gradients(t.Context(), parts)
 			if err != nil {
 				t.Fatal(err)

@@ -86,7 +86,7 @@ func (f *freezer) exec(kind bitnet.Weights) (*graph.Exec, error) {
 		return e, nil
 	}
 	e, err := graph.NewExec(f.backend, func(in []*Node) []*Node {
-		operand, scale := bitnet.Linear{Out: in[0].Shape().Dimensions[0], Weights: kind, FP16Scales: f.cfg.Quantization.FP16Scales}.Freeze(in[0])
+		operand, scale := bitnet.Linear{Weights: kind, FP16Scales: f.cfg.Quantization.FP16Scales}.Freeze(in[0])
 		if scale == nil {
 			return []*Node{operand}
 		}
