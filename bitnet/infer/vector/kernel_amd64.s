@@ -1206,7 +1206,7 @@ eights_end:
 TEXT ·exp64AVX2(SB), NOSPLIT, $0-16
 	MOVQ    x+0(FP), AX
 	VMOVUPD least<>+0(SB), Y14
-	VMOVUPD most<>+0(SB), Y13
+	VMOVUPD most<>+0(SB), Y15
 	MOVQ    fours+8(FP), CX
 	TESTQ   CX, CX
 	JZ      fours_end
@@ -1214,44 +1214,44 @@ TEXT ·exp64AVX2(SB), NOSPLIT, $0-16
 fours:
 	VMOVUPD    (AX), Y0
 	VMAXPD     Y0, Y14, Y0
-	VMINPD     Y0, Y13, Y0
-	VMULPD     log2e<>+0(SB), Y0, Y3
-	VCVTPD2DQY Y3, X4
-	VCVTDQ2PD  X4, Y3
-	VPMOVSXDQ  X4, Y4
-	VMULPD     ln2Upper<>+0(SB), Y3, Y5
-	VSUBPD     Y5, Y0, Y0
-	VMULPD     ln2Lower<>+0(SB), Y3, Y5
-	VSUBPD     Y5, Y0, Y0
+	VMINPD     Y0, Y15, Y0
+	VMULPD     log2e<>+0(SB), Y0, Y4
+	VCVTPD2DQY Y4, X8
+	VCVTDQ2PD  X8, Y4
+	VPMOVSXDQ  X8, Y8
+	VMULPD     ln2Upper<>+0(SB), Y4, Y12
+	VSUBPD     Y12, Y0, Y0
+	VMULPD     ln2Lower<>+0(SB), Y4, Y12
+	VSUBPD     Y12, Y0, Y0
 	VMULPD     sixteenth<>+0(SB), Y0, Y0
-	VMOVUPD    over8<>+0(SB), Y3
-	VMULPD     Y0, Y3, Y3
-	VADDPD     over7<>+0(SB), Y3, Y3
-	VMULPD     Y0, Y3, Y3
-	VADDPD     over6<>+0(SB), Y3, Y3
-	VMULPD     Y0, Y3, Y3
-	VADDPD     over5<>+0(SB), Y3, Y3
-	VMULPD     Y0, Y3, Y3
-	VADDPD     over4<>+0(SB), Y3, Y3
-	VMULPD     Y0, Y3, Y3
-	VADDPD     over3<>+0(SB), Y3, Y3
-	VMULPD     Y0, Y3, Y3
-	VADDPD     over2<>+0(SB), Y3, Y3
-	VMULPD     Y0, Y3, Y3
-	VADDPD     one<>+0(SB), Y3, Y3
-	VMULPD     Y3, Y0, Y0
-	VADDPD     two<>+0(SB), Y0, Y3
-	VMULPD     Y3, Y0, Y0
-	VADDPD     two<>+0(SB), Y0, Y3
-	VMULPD     Y3, Y0, Y0
-	VADDPD     two<>+0(SB), Y0, Y3
-	VMULPD     Y3, Y0, Y0
-	VADDPD     two<>+0(SB), Y0, Y3
-	VMULPD     Y3, Y0, Y0
-	VADDPD     one<>+0(SB), Y0, Y0
-	VPADDQ     bias<>+0(SB), Y4, Y4
-	VPSLLQ     $0x34, Y4, Y4
+	VMOVUPD    over8<>+0(SB), Y4
+	VMULPD     Y0, Y4, Y4
+	VADDPD     over7<>+0(SB), Y4, Y4
+	VMULPD     Y0, Y4, Y4
+	VADDPD     over6<>+0(SB), Y4, Y4
+	VMULPD     Y0, Y4, Y4
+	VADDPD     over5<>+0(SB), Y4, Y4
+	VMULPD     Y0, Y4, Y4
+	VADDPD     over4<>+0(SB), Y4, Y4
+	VMULPD     Y0, Y4, Y4
+	VADDPD     over3<>+0(SB), Y4, Y4
+	VMULPD     Y0, Y4, Y4
+	VADDPD     over2<>+0(SB), Y4, Y4
+	VMULPD     Y0, Y4, Y4
+	VADDPD     one<>+0(SB), Y4, Y4
 	VMULPD     Y4, Y0, Y0
+	VADDPD     two<>+0(SB), Y0, Y4
+	VMULPD     Y4, Y0, Y0
+	VADDPD     two<>+0(SB), Y0, Y4
+	VMULPD     Y4, Y0, Y0
+	VADDPD     two<>+0(SB), Y0, Y4
+	VMULPD     Y4, Y0, Y0
+	VADDPD     two<>+0(SB), Y0, Y4
+	VMULPD     Y4, Y0, Y0
+	VADDPD     one<>+0(SB), Y0, Y0
+	VPADDQ     bias<>+0(SB), Y8, Y8
+	VPSLLQ     $0x34, Y8, Y8
+	VMULPD     Y8, Y0, Y0
 	VMOVUPD    Y0, (AX)
 	ADDQ       $0x20, AX
 	DECQ       CX
@@ -1264,107 +1264,293 @@ fours_end:
 // func expAVX2(x *float32, eights int, less float32)
 // Requires: AVX, AVX2
 TEXT ·expAVX2(SB), NOSPLIT, $0-20
-	VBROADCASTSS less+16(FP), Y15
+	VBROADCASTSS less+16(FP), Y13
 	VMOVUPD      least<>+0(SB), Y14
-	VMOVUPD      most<>+0(SB), Y13
+	VMOVUPD      most<>+0(SB), Y15
 	MOVQ         x+0(FP), AX
 	MOVQ         eights+8(FP), CX
-	TESTQ        CX, CX
-	JZ           eights_end
+	MOVQ         CX, DX
+	SHRQ         $0x01, DX
+	ANDQ         $0x01, CX
+	TESTQ        DX, DX
+	JZ           pairs_end
 
-eights:
-	VMOVUPS      (AX), Y0
-	VSUBPS       Y15, Y0, Y0
-	VCVTPS2PD    X0, Y1
-	VEXTRACTF128 $0x01, Y0, X2
-	VCVTPS2PD    X2, Y2
+pairs:
+	VMOVUPS      (AX), Y4
+	VSUBPS       Y13, Y4, Y4
+	VCVTPS2PD    X4, Y0
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y1
+	VMOVUPS      32(AX), Y5
+	VSUBPS       Y13, Y5, Y5
+	VCVTPS2PD    X5, Y2
+	VEXTRACTF128 $0x01, Y5, X5
+	VCVTPS2PD    X5, Y3
+	VMAXPD       Y0, Y14, Y0
+	VMINPD       Y0, Y15, Y0
+	VMULPD       log2e<>+0(SB), Y0, Y4
 	VMAXPD       Y1, Y14, Y1
-	VMINPD       Y1, Y13, Y1
-	VMULPD       log2e<>+0(SB), Y1, Y3
-	VCVTPD2DQY   Y3, X4
-	VCVTDQ2PD    X4, Y3
-	VPMOVSXDQ    X4, Y4
-	VMULPD       ln2Upper<>+0(SB), Y3, Y5
-	VSUBPD       Y5, Y1, Y1
-	VMULPD       ln2Lower<>+0(SB), Y3, Y5
-	VSUBPD       Y5, Y1, Y1
-	VMULPD       sixteenth<>+0(SB), Y1, Y1
-	VMOVUPD      over8<>+0(SB), Y3
-	VMULPD       Y1, Y3, Y3
-	VADDPD       over7<>+0(SB), Y3, Y3
-	VMULPD       Y1, Y3, Y3
-	VADDPD       over6<>+0(SB), Y3, Y3
-	VMULPD       Y1, Y3, Y3
-	VADDPD       over5<>+0(SB), Y3, Y3
-	VMULPD       Y1, Y3, Y3
-	VADDPD       over4<>+0(SB), Y3, Y3
-	VMULPD       Y1, Y3, Y3
-	VADDPD       over3<>+0(SB), Y3, Y3
-	VMULPD       Y1, Y3, Y3
-	VADDPD       over2<>+0(SB), Y3, Y3
-	VMULPD       Y1, Y3, Y3
-	VADDPD       one<>+0(SB), Y3, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       two<>+0(SB), Y1, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       two<>+0(SB), Y1, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       two<>+0(SB), Y1, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       two<>+0(SB), Y1, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       one<>+0(SB), Y1, Y1
-	VPADDQ       bias<>+0(SB), Y4, Y4
-	VPSLLQ       $0x34, Y4, Y4
-	VMULPD       Y4, Y1, Y1
+	VMINPD       Y1, Y15, Y1
+	VMULPD       log2e<>+0(SB), Y1, Y5
 	VMAXPD       Y2, Y14, Y2
-	VMINPD       Y2, Y13, Y2
+	VMINPD       Y2, Y15, Y2
 	VMULPD       log2e<>+0(SB), Y2, Y6
-	VCVTPD2DQY   Y6, X7
-	VCVTDQ2PD    X7, Y6
-	VPMOVSXDQ    X7, Y7
-	VMULPD       ln2Upper<>+0(SB), Y6, Y8
-	VSUBPD       Y8, Y2, Y2
-	VMULPD       ln2Lower<>+0(SB), Y6, Y8
-	VSUBPD       Y8, Y2, Y2
+	VMAXPD       Y3, Y14, Y3
+	VMINPD       Y3, Y15, Y3
+	VMULPD       log2e<>+0(SB), Y3, Y7
+	VCVTPD2DQY   Y4, X8
+	VCVTPD2DQY   Y5, X9
+	VCVTPD2DQY   Y6, X10
+	VCVTPD2DQY   Y7, X11
+	VCVTDQ2PD    X8, Y4
+	VCVTDQ2PD    X9, Y5
+	VCVTDQ2PD    X10, Y6
+	VCVTDQ2PD    X11, Y7
+	VPMOVSXDQ    X8, Y8
+	VPMOVSXDQ    X9, Y9
+	VPMOVSXDQ    X10, Y10
+	VPMOVSXDQ    X11, Y11
+	VMULPD       ln2Upper<>+0(SB), Y4, Y12
+	VSUBPD       Y12, Y0, Y0
+	VMULPD       ln2Upper<>+0(SB), Y5, Y12
+	VSUBPD       Y12, Y1, Y1
+	VMULPD       ln2Upper<>+0(SB), Y6, Y12
+	VSUBPD       Y12, Y2, Y2
+	VMULPD       ln2Upper<>+0(SB), Y7, Y12
+	VSUBPD       Y12, Y3, Y3
+	VMULPD       ln2Lower<>+0(SB), Y4, Y12
+	VSUBPD       Y12, Y0, Y0
+	VMULPD       ln2Lower<>+0(SB), Y5, Y12
+	VSUBPD       Y12, Y1, Y1
+	VMULPD       ln2Lower<>+0(SB), Y6, Y12
+	VSUBPD       Y12, Y2, Y2
+	VMULPD       ln2Lower<>+0(SB), Y7, Y12
+	VSUBPD       Y12, Y3, Y3
+	VMULPD       sixteenth<>+0(SB), Y0, Y0
+	VMOVUPD      over8<>+0(SB), Y4
+	VMULPD       sixteenth<>+0(SB), Y1, Y1
+	VMOVUPD      over8<>+0(SB), Y5
 	VMULPD       sixteenth<>+0(SB), Y2, Y2
 	VMOVUPD      over8<>+0(SB), Y6
+	VMULPD       sixteenth<>+0(SB), Y3, Y3
+	VMOVUPD      over8<>+0(SB), Y7
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
 	VMULPD       Y2, Y6, Y6
+	VMULPD       Y3, Y7, Y7
+	VADDPD       over7<>+0(SB), Y4, Y4
+	VADDPD       over7<>+0(SB), Y5, Y5
 	VADDPD       over7<>+0(SB), Y6, Y6
+	VADDPD       over7<>+0(SB), Y7, Y7
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
 	VMULPD       Y2, Y6, Y6
+	VMULPD       Y3, Y7, Y7
+	VADDPD       over6<>+0(SB), Y4, Y4
+	VADDPD       over6<>+0(SB), Y5, Y5
 	VADDPD       over6<>+0(SB), Y6, Y6
+	VADDPD       over6<>+0(SB), Y7, Y7
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
 	VMULPD       Y2, Y6, Y6
+	VMULPD       Y3, Y7, Y7
+	VADDPD       over5<>+0(SB), Y4, Y4
+	VADDPD       over5<>+0(SB), Y5, Y5
 	VADDPD       over5<>+0(SB), Y6, Y6
+	VADDPD       over5<>+0(SB), Y7, Y7
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
 	VMULPD       Y2, Y6, Y6
+	VMULPD       Y3, Y7, Y7
+	VADDPD       over4<>+0(SB), Y4, Y4
+	VADDPD       over4<>+0(SB), Y5, Y5
 	VADDPD       over4<>+0(SB), Y6, Y6
+	VADDPD       over4<>+0(SB), Y7, Y7
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
 	VMULPD       Y2, Y6, Y6
+	VMULPD       Y3, Y7, Y7
+	VADDPD       over3<>+0(SB), Y4, Y4
+	VADDPD       over3<>+0(SB), Y5, Y5
 	VADDPD       over3<>+0(SB), Y6, Y6
+	VADDPD       over3<>+0(SB), Y7, Y7
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
 	VMULPD       Y2, Y6, Y6
+	VMULPD       Y3, Y7, Y7
+	VADDPD       over2<>+0(SB), Y4, Y4
+	VADDPD       over2<>+0(SB), Y5, Y5
 	VADDPD       over2<>+0(SB), Y6, Y6
+	VADDPD       over2<>+0(SB), Y7, Y7
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
 	VMULPD       Y2, Y6, Y6
+	VMULPD       Y3, Y7, Y7
+	VADDPD       one<>+0(SB), Y4, Y4
+	VADDPD       one<>+0(SB), Y5, Y5
 	VADDPD       one<>+0(SB), Y6, Y6
+	VADDPD       one<>+0(SB), Y7, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
 	VADDPD       two<>+0(SB), Y2, Y6
+	VADDPD       two<>+0(SB), Y3, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
 	VADDPD       two<>+0(SB), Y2, Y6
+	VADDPD       two<>+0(SB), Y3, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
 	VADDPD       two<>+0(SB), Y2, Y6
+	VADDPD       two<>+0(SB), Y3, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
 	VADDPD       two<>+0(SB), Y2, Y6
+	VADDPD       two<>+0(SB), Y3, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       one<>+0(SB), Y0, Y0
+	VADDPD       one<>+0(SB), Y1, Y1
 	VADDPD       one<>+0(SB), Y2, Y2
-	VPADDQ       bias<>+0(SB), Y7, Y7
-	VPSLLQ       $0x34, Y7, Y7
-	VMULPD       Y7, Y2, Y2
-	VCVTPD2PSY   Y1, X0
-	VCVTPD2PSY   Y2, X2
-	VINSERTF128  $0x01, X2, Y0, Y0
-	VMOVUPS      Y0, (AX)
+	VADDPD       one<>+0(SB), Y3, Y3
+	VPADDQ       bias<>+0(SB), Y8, Y8
+	VPSLLQ       $0x34, Y8, Y8
+	VMULPD       Y8, Y0, Y0
+	VPADDQ       bias<>+0(SB), Y9, Y9
+	VPSLLQ       $0x34, Y9, Y9
+	VMULPD       Y9, Y1, Y1
+	VPADDQ       bias<>+0(SB), Y10, Y10
+	VPSLLQ       $0x34, Y10, Y10
+	VMULPD       Y10, Y2, Y2
+	VPADDQ       bias<>+0(SB), Y11, Y11
+	VPSLLQ       $0x34, Y11, Y11
+	VMULPD       Y11, Y3, Y3
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X1
+	VINSERTF128  $0x01, X1, Y4, Y4
+	VMOVUPS      Y4, (AX)
+	VCVTPD2PSY   Y2, X5
+	VCVTPD2PSY   Y3, X3
+	VINSERTF128  $0x01, X3, Y5, Y5
+	VMOVUPS      Y5, 32(AX)
+	ADDQ         $0x40, AX
+	DECQ         DX
+	JNZ          pairs
+
+pairs_end:
+	TESTQ CX, CX
+	JZ    last_end
+
+last:
+	VMOVUPS      (AX), Y4
+	VSUBPS       Y13, Y4, Y4
+	VCVTPS2PD    X4, Y0
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y1
+	VMAXPD       Y0, Y14, Y0
+	VMINPD       Y0, Y15, Y0
+	VMULPD       log2e<>+0(SB), Y0, Y4
+	VMAXPD       Y1, Y14, Y1
+	VMINPD       Y1, Y15, Y1
+	VMULPD       log2e<>+0(SB), Y1, Y5
+	VCVTPD2DQY   Y4, X8
+	VCVTPD2DQY   Y5, X9
+	VCVTDQ2PD    X8, Y4
+	VCVTDQ2PD    X9, Y5
+	VPMOVSXDQ    X8, Y8
+	VPMOVSXDQ    X9, Y9
+	VMULPD       ln2Upper<>+0(SB), Y4, Y12
+	VSUBPD       Y12, Y0, Y0
+	VMULPD       ln2Upper<>+0(SB), Y5, Y12
+	VSUBPD       Y12, Y1, Y1
+	VMULPD       ln2Lower<>+0(SB), Y4, Y12
+	VSUBPD       Y12, Y0, Y0
+	VMULPD       ln2Lower<>+0(SB), Y5, Y12
+	VSUBPD       Y12, Y1, Y1
+	VMULPD       sixteenth<>+0(SB), Y0, Y0
+	VMOVUPD      over8<>+0(SB), Y4
+	VMULPD       sixteenth<>+0(SB), Y1, Y1
+	VMOVUPD      over8<>+0(SB), Y5
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VADDPD       over7<>+0(SB), Y4, Y4
+	VADDPD       over7<>+0(SB), Y5, Y5
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VADDPD       over6<>+0(SB), Y4, Y4
+	VADDPD       over6<>+0(SB), Y5, Y5
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VADDPD       over5<>+0(SB), Y4, Y4
+	VADDPD       over5<>+0(SB), Y5, Y5
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VADDPD       over4<>+0(SB), Y4, Y4
+	VADDPD       over4<>+0(SB), Y5, Y5
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VADDPD       over3<>+0(SB), Y4, Y4
+	VADDPD       over3<>+0(SB), Y5, Y5
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VADDPD       over2<>+0(SB), Y4, Y4
+	VADDPD       over2<>+0(SB), Y5, Y5
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VADDPD       one<>+0(SB), Y4, Y4
+	VADDPD       one<>+0(SB), Y5, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       one<>+0(SB), Y0, Y0
+	VADDPD       one<>+0(SB), Y1, Y1
+	VPADDQ       bias<>+0(SB), Y8, Y8
+	VPSLLQ       $0x34, Y8, Y8
+	VMULPD       Y8, Y0, Y0
+	VPADDQ       bias<>+0(SB), Y9, Y9
+	VPSLLQ       $0x34, Y9, Y9
+	VMULPD       Y9, Y1, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X1
+	VINSERTF128  $0x01, X1, Y4, Y4
+	VMOVUPS      Y4, (AX)
 	ADDQ         $0x20, AX
 	DECQ         CX
-	JNZ          eights
+	JNZ          last
 
-eights_end:
+last_end:
 	VZEROUPPER
 	RET
 
@@ -1372,123 +1558,336 @@ eights_end:
 // Requires: AVX, AVX2
 TEXT ·siluAVX2(SB), NOSPLIT, $0-32
 	VMOVUPD least<>+0(SB), Y14
-	VMOVUPD most<>+0(SB), Y13
+	VMOVUPD most<>+0(SB), Y15
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    up+16(FP), DX
 	MOVQ    eights+24(FP), BX
-	TESTQ   BX, BX
-	JZ      eights_end
+	MOVQ    BX, SI
+	SHRQ    $0x01, SI
+	ANDQ    $0x01, BX
+	TESTQ   SI, SI
+	JZ      pairs_end
 
-eights:
-	VMOVUPS      (CX), Y0
-	VMOVAPS      Y0, Y15
-	VCVTPS2PD    X15, Y1
-	VEXTRACTF128 $0x01, Y15, X2
-	VCVTPS2PD    X2, Y2
-	VMOVAPD      Y1, Y9
+pairs:
+	VMOVUPS      (CX), Y4
+	VCVTPS2PD    X4, Y0
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y1
+	VMOVUPS      32(CX), Y5
+	VCVTPS2PD    X5, Y2
+	VEXTRACTF128 $0x01, Y5, X5
+	VCVTPS2PD    X5, Y3
+	VORPD        sign<>+0(SB), Y0, Y0
 	VORPD        sign<>+0(SB), Y1, Y1
-	VMAXPD       Y1, Y14, Y1
-	VMINPD       Y1, Y13, Y1
-	VMULPD       log2e<>+0(SB), Y1, Y3
-	VCVTPD2DQY   Y3, X4
-	VCVTDQ2PD    X4, Y3
-	VPMOVSXDQ    X4, Y4
-	VMULPD       ln2Upper<>+0(SB), Y3, Y5
-	VSUBPD       Y5, Y1, Y1
-	VMULPD       ln2Lower<>+0(SB), Y3, Y5
-	VSUBPD       Y5, Y1, Y1
-	VMULPD       sixteenth<>+0(SB), Y1, Y1
-	VMOVUPD      over8<>+0(SB), Y3
-	VMULPD       Y1, Y3, Y3
-	VADDPD       over7<>+0(SB), Y3, Y3
-	VMULPD       Y1, Y3, Y3
-	VADDPD       over6<>+0(SB), Y3, Y3
-	VMULPD       Y1, Y3, Y3
-	VADDPD       over5<>+0(SB), Y3, Y3
-	VMULPD       Y1, Y3, Y3
-	VADDPD       over4<>+0(SB), Y3, Y3
-	VMULPD       Y1, Y3, Y3
-	VADDPD       over3<>+0(SB), Y3, Y3
-	VMULPD       Y1, Y3, Y3
-	VADDPD       over2<>+0(SB), Y3, Y3
-	VMULPD       Y1, Y3, Y3
-	VADDPD       one<>+0(SB), Y3, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       two<>+0(SB), Y1, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       two<>+0(SB), Y1, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       two<>+0(SB), Y1, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       two<>+0(SB), Y1, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       one<>+0(SB), Y1, Y1
-	VPADDQ       bias<>+0(SB), Y4, Y4
-	VPSLLQ       $0x34, Y4, Y4
-	VMULPD       Y4, Y1, Y1
-	VADDPD       one<>+0(SB), Y1, Y3
-	VMOVUPD      one<>+0(SB), Y4
-	VBLENDVPD    Y9, Y1, Y4, Y4
-	VDIVPD       Y3, Y4, Y1
-	VMOVAPD      Y2, Y10
 	VORPD        sign<>+0(SB), Y2, Y2
+	VORPD        sign<>+0(SB), Y3, Y3
+	VMAXPD       Y0, Y14, Y0
+	VMINPD       Y0, Y15, Y0
+	VMULPD       log2e<>+0(SB), Y0, Y4
+	VMAXPD       Y1, Y14, Y1
+	VMINPD       Y1, Y15, Y1
+	VMULPD       log2e<>+0(SB), Y1, Y5
 	VMAXPD       Y2, Y14, Y2
-	VMINPD       Y2, Y13, Y2
+	VMINPD       Y2, Y15, Y2
 	VMULPD       log2e<>+0(SB), Y2, Y6
-	VCVTPD2DQY   Y6, X7
-	VCVTDQ2PD    X7, Y6
-	VPMOVSXDQ    X7, Y7
-	VMULPD       ln2Upper<>+0(SB), Y6, Y8
-	VSUBPD       Y8, Y2, Y2
-	VMULPD       ln2Lower<>+0(SB), Y6, Y8
-	VSUBPD       Y8, Y2, Y2
+	VMAXPD       Y3, Y14, Y3
+	VMINPD       Y3, Y15, Y3
+	VMULPD       log2e<>+0(SB), Y3, Y7
+	VCVTPD2DQY   Y4, X8
+	VCVTPD2DQY   Y5, X9
+	VCVTPD2DQY   Y6, X10
+	VCVTPD2DQY   Y7, X11
+	VCVTDQ2PD    X8, Y4
+	VCVTDQ2PD    X9, Y5
+	VCVTDQ2PD    X10, Y6
+	VCVTDQ2PD    X11, Y7
+	VPMOVSXDQ    X8, Y8
+	VPMOVSXDQ    X9, Y9
+	VPMOVSXDQ    X10, Y10
+	VPMOVSXDQ    X11, Y11
+	VMULPD       ln2Upper<>+0(SB), Y4, Y12
+	VSUBPD       Y12, Y0, Y0
+	VMULPD       ln2Upper<>+0(SB), Y5, Y12
+	VSUBPD       Y12, Y1, Y1
+	VMULPD       ln2Upper<>+0(SB), Y6, Y12
+	VSUBPD       Y12, Y2, Y2
+	VMULPD       ln2Upper<>+0(SB), Y7, Y12
+	VSUBPD       Y12, Y3, Y3
+	VMULPD       ln2Lower<>+0(SB), Y4, Y12
+	VSUBPD       Y12, Y0, Y0
+	VMULPD       ln2Lower<>+0(SB), Y5, Y12
+	VSUBPD       Y12, Y1, Y1
+	VMULPD       ln2Lower<>+0(SB), Y6, Y12
+	VSUBPD       Y12, Y2, Y2
+	VMULPD       ln2Lower<>+0(SB), Y7, Y12
+	VSUBPD       Y12, Y3, Y3
+	VMULPD       sixteenth<>+0(SB), Y0, Y0
+	VMOVUPD      over8<>+0(SB), Y4
+	VMULPD       sixteenth<>+0(SB), Y1, Y1
+	VMOVUPD      over8<>+0(SB), Y5
 	VMULPD       sixteenth<>+0(SB), Y2, Y2
 	VMOVUPD      over8<>+0(SB), Y6
+	VMULPD       sixteenth<>+0(SB), Y3, Y3
+	VMOVUPD      over8<>+0(SB), Y7
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
 	VMULPD       Y2, Y6, Y6
+	VMULPD       Y3, Y7, Y7
+	VADDPD       over7<>+0(SB), Y4, Y4
+	VADDPD       over7<>+0(SB), Y5, Y5
 	VADDPD       over7<>+0(SB), Y6, Y6
+	VADDPD       over7<>+0(SB), Y7, Y7
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
 	VMULPD       Y2, Y6, Y6
+	VMULPD       Y3, Y7, Y7
+	VADDPD       over6<>+0(SB), Y4, Y4
+	VADDPD       over6<>+0(SB), Y5, Y5
 	VADDPD       over6<>+0(SB), Y6, Y6
+	VADDPD       over6<>+0(SB), Y7, Y7
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
 	VMULPD       Y2, Y6, Y6
+	VMULPD       Y3, Y7, Y7
+	VADDPD       over5<>+0(SB), Y4, Y4
+	VADDPD       over5<>+0(SB), Y5, Y5
 	VADDPD       over5<>+0(SB), Y6, Y6
+	VADDPD       over5<>+0(SB), Y7, Y7
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
 	VMULPD       Y2, Y6, Y6
+	VMULPD       Y3, Y7, Y7
+	VADDPD       over4<>+0(SB), Y4, Y4
+	VADDPD       over4<>+0(SB), Y5, Y5
 	VADDPD       over4<>+0(SB), Y6, Y6
+	VADDPD       over4<>+0(SB), Y7, Y7
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
 	VMULPD       Y2, Y6, Y6
+	VMULPD       Y3, Y7, Y7
+	VADDPD       over3<>+0(SB), Y4, Y4
+	VADDPD       over3<>+0(SB), Y5, Y5
 	VADDPD       over3<>+0(SB), Y6, Y6
+	VADDPD       over3<>+0(SB), Y7, Y7
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
 	VMULPD       Y2, Y6, Y6
+	VMULPD       Y3, Y7, Y7
+	VADDPD       over2<>+0(SB), Y4, Y4
+	VADDPD       over2<>+0(SB), Y5, Y5
 	VADDPD       over2<>+0(SB), Y6, Y6
+	VADDPD       over2<>+0(SB), Y7, Y7
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
 	VMULPD       Y2, Y6, Y6
+	VMULPD       Y3, Y7, Y7
+	VADDPD       one<>+0(SB), Y4, Y4
+	VADDPD       one<>+0(SB), Y5, Y5
 	VADDPD       one<>+0(SB), Y6, Y6
+	VADDPD       one<>+0(SB), Y7, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
 	VADDPD       two<>+0(SB), Y2, Y6
+	VADDPD       two<>+0(SB), Y3, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
 	VADDPD       two<>+0(SB), Y2, Y6
+	VADDPD       two<>+0(SB), Y3, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
 	VADDPD       two<>+0(SB), Y2, Y6
+	VADDPD       two<>+0(SB), Y3, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
 	VADDPD       two<>+0(SB), Y2, Y6
+	VADDPD       two<>+0(SB), Y3, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       one<>+0(SB), Y0, Y0
+	VADDPD       one<>+0(SB), Y1, Y1
 	VADDPD       one<>+0(SB), Y2, Y2
-	VPADDQ       bias<>+0(SB), Y7, Y7
-	VPSLLQ       $0x34, Y7, Y7
-	VMULPD       Y7, Y2, Y2
+	VADDPD       one<>+0(SB), Y3, Y3
+	VPADDQ       bias<>+0(SB), Y8, Y8
+	VPSLLQ       $0x34, Y8, Y8
+	VMULPD       Y8, Y0, Y0
+	VPADDQ       bias<>+0(SB), Y9, Y9
+	VPSLLQ       $0x34, Y9, Y9
+	VMULPD       Y9, Y1, Y1
+	VPADDQ       bias<>+0(SB), Y10, Y10
+	VPSLLQ       $0x34, Y10, Y10
+	VMULPD       Y10, Y2, Y2
+	VPADDQ       bias<>+0(SB), Y11, Y11
+	VPSLLQ       $0x34, Y11, Y11
+	VMULPD       Y11, Y3, Y3
+	VADDPD       one<>+0(SB), Y0, Y4
+	VPMOVSXDQ    (CX), Y12
+	VMOVUPD      one<>+0(SB), Y8
+	VBLENDVPD    Y12, Y0, Y8, Y8
+	VDIVPD       Y4, Y8, Y0
+	VADDPD       one<>+0(SB), Y1, Y5
+	VPMOVSXDQ    16(CX), Y12
+	VMOVUPD      one<>+0(SB), Y9
+	VBLENDVPD    Y12, Y1, Y9, Y9
+	VDIVPD       Y5, Y9, Y1
 	VADDPD       one<>+0(SB), Y2, Y6
-	VMOVUPD      one<>+0(SB), Y7
-	VBLENDVPD    Y10, Y2, Y7, Y7
-	VDIVPD       Y6, Y7, Y2
-	VCVTPD2PSY   Y1, X15
-	VCVTPD2PSY   Y2, X2
-	VINSERTF128  $0x01, X2, Y15, Y15
-	VMULPS       Y15, Y0, Y0
-	VMULPS       (DX), Y0, Y0
-	VMOVUPS      Y0, (AX)
+	VPMOVSXDQ    32(CX), Y12
+	VMOVUPD      one<>+0(SB), Y10
+	VBLENDVPD    Y12, Y2, Y10, Y10
+	VDIVPD       Y6, Y10, Y2
+	VADDPD       one<>+0(SB), Y3, Y7
+	VPMOVSXDQ    48(CX), Y12
+	VMOVUPD      one<>+0(SB), Y11
+	VBLENDVPD    Y12, Y3, Y11, Y11
+	VDIVPD       Y7, Y11, Y3
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X1
+	VINSERTF128  $0x01, X1, Y4, Y4
+	VMULPS       (CX), Y4, Y4
+	VMULPS       (DX), Y4, Y4
+	VMOVUPS      Y4, (AX)
+	VCVTPD2PSY   Y2, X5
+	VCVTPD2PSY   Y3, X3
+	VINSERTF128  $0x01, X3, Y5, Y5
+	VMULPS       32(CX), Y5, Y5
+	VMULPS       32(DX), Y5, Y5
+	VMOVUPS      Y5, 32(AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, DX
+	DECQ         SI
+	JNZ          pairs
+
+pairs_end:
+	TESTQ BX, BX
+	JZ    last_end
+
+last:
+	VMOVUPS      (CX), Y4
+	VCVTPS2PD    X4, Y0
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y1
+	VORPD        sign<>+0(SB), Y0, Y0
+	VORPD        sign<>+0(SB), Y1, Y1
+	VMAXPD       Y0, Y14, Y0
+	VMINPD       Y0, Y15, Y0
+	VMULPD       log2e<>+0(SB), Y0, Y4
+	VMAXPD       Y1, Y14, Y1
+	VMINPD       Y1, Y15, Y1
+	VMULPD       log2e<>+0(SB), Y1, Y5
+	VCVTPD2DQY   Y4, X8
+	VCVTPD2DQY   Y5, X9
+	VCVTDQ2PD    X8, Y4
+	VCVTDQ2PD    X9, Y5
+	VPMOVSXDQ    X8, Y8
+	VPMOVSXDQ    X9, Y9
+	VMULPD       ln2Upper<>+0(SB), Y4, Y12
+	VSUBPD       Y12, Y0, Y0
+	VMULPD       ln2Upper<>+0(SB), Y5, Y12
+	VSUBPD       Y12, Y1, Y1
+	VMULPD       ln2Lower<>+0(SB), Y4, Y12
+	VSUBPD       Y12, Y0, Y0
+	VMULPD       ln2Lower<>+0(SB), Y5, Y12
+	VSUBPD       Y12, Y1, Y1
+	VMULPD       sixteenth<>+0(SB), Y0, Y0
+	VMOVUPD      over8<>+0(SB), Y4
+	VMULPD       sixteenth<>+0(SB), Y1, Y1
+	VMOVUPD      over8<>+0(SB), Y5
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VADDPD       over7<>+0(SB), Y4, Y4
+	VADDPD       over7<>+0(SB), Y5, Y5
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VADDPD       over6<>+0(SB), Y4, Y4
+	VADDPD       over6<>+0(SB), Y5, Y5
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VADDPD       over5<>+0(SB), Y4, Y4
+	VADDPD       over5<>+0(SB), Y5, Y5
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VADDPD       over4<>+0(SB), Y4, Y4
+	VADDPD       over4<>+0(SB), Y5, Y5
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VADDPD       over3<>+0(SB), Y4, Y4
+	VADDPD       over3<>+0(SB), Y5, Y5
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VADDPD       over2<>+0(SB), Y4, Y4
+	VADDPD       over2<>+0(SB), Y5, Y5
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VADDPD       one<>+0(SB), Y4, Y4
+	VADDPD       one<>+0(SB), Y5, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       one<>+0(SB), Y0, Y0
+	VADDPD       one<>+0(SB), Y1, Y1
+	VPADDQ       bias<>+0(SB), Y8, Y8
+	VPSLLQ       $0x34, Y8, Y8
+	VMULPD       Y8, Y0, Y0
+	VPADDQ       bias<>+0(SB), Y9, Y9
+	VPSLLQ       $0x34, Y9, Y9
+	VMULPD       Y9, Y1, Y1
+	VADDPD       one<>+0(SB), Y0, Y4
+	VPMOVSXDQ    (CX), Y12
+	VMOVUPD      one<>+0(SB), Y8
+	VBLENDVPD    Y12, Y0, Y8, Y8
+	VDIVPD       Y4, Y8, Y0
+	VADDPD       one<>+0(SB), Y1, Y5
+	VPMOVSXDQ    16(CX), Y12
+	VMOVUPD      one<>+0(SB), Y9
+	VBLENDVPD    Y12, Y1, Y9, Y9
+	VDIVPD       Y5, Y9, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X1
+	VINSERTF128  $0x01, X1, Y4, Y4
+	VMULPS       (CX), Y4, Y4
+	VMULPS       (DX), Y4, Y4
+	VMOVUPS      Y4, (AX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x20, CX
 	ADDQ         $0x20, DX
 	DECQ         BX
-	JNZ          eights
+	JNZ          last
 
-eights_end:
+last_end:
 	VZEROUPPER
 	RET
 
@@ -1496,127 +1895,351 @@ eights_end:
 // Requires: AVX, AVX2
 TEXT ·geluAVX2(SB), NOSPLIT, $0-32
 	VMOVUPD least<>+0(SB), Y14
-	VMOVUPD most<>+0(SB), Y13
+	VMOVUPD most<>+0(SB), Y15
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    up+16(FP), DX
 	MOVQ    eights+24(FP), BX
-	TESTQ   BX, BX
-	JZ      eights_end
+	MOVQ    BX, SI
+	SHRQ    $0x01, SI
+	ANDQ    $0x01, BX
+	TESTQ   SI, SI
+	JZ      pairs_end
 
-eights:
-	VMOVUPS      (CX), Y0
-	VMULPS       Y0, Y0, Y15
-	VMULPS       Y0, Y15, Y15
-	VMULPS       cubic<>+0(SB), Y15, Y15
-	VADDPS       Y15, Y0, Y15
-	VMULPS       outer<>+0(SB), Y15, Y15
-	VCVTPS2PD    X15, Y1
-	VEXTRACTF128 $0x01, Y15, X2
-	VCVTPS2PD    X2, Y2
-	VMOVAPD      Y1, Y9
+pairs:
+	VMOVUPS      (CX), Y4
+	VMULPS       Y4, Y4, Y8
+	VMULPS       Y4, Y8, Y8
+	VMULPS       cubic<>+0(SB), Y8, Y8
+	VADDPS       Y8, Y4, Y8
+	VMULPS       outer<>+0(SB), Y8, Y8
+	VCVTPS2PD    X8, Y0
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y1
+	VMOVUPS      32(CX), Y5
+	VMULPS       Y5, Y5, Y9
+	VMULPS       Y5, Y9, Y9
+	VMULPS       cubic<>+0(SB), Y9, Y9
+	VADDPS       Y9, Y5, Y9
+	VMULPS       outer<>+0(SB), Y9, Y9
+	VCVTPS2PD    X9, Y2
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y3
+	VORPD        sign<>+0(SB), Y0, Y0
 	VORPD        sign<>+0(SB), Y1, Y1
-	VMAXPD       Y1, Y14, Y1
-	VMINPD       Y1, Y13, Y1
-	VMULPD       log2e<>+0(SB), Y1, Y3
-	VCVTPD2DQY   Y3, X4
-	VCVTDQ2PD    X4, Y3
-	VPMOVSXDQ    X4, Y4
-	VMULPD       ln2Upper<>+0(SB), Y3, Y5
-	VSUBPD       Y5, Y1, Y1
-	VMULPD       ln2Lower<>+0(SB), Y3, Y5
-	VSUBPD       Y5, Y1, Y1
-	VMULPD       sixteenth<>+0(SB), Y1, Y1
-	VMOVUPD      over8<>+0(SB), Y3
-	VMULPD       Y1, Y3, Y3
-	VADDPD       over7<>+0(SB), Y3, Y3
-	VMULPD       Y1, Y3, Y3
-	VADDPD       over6<>+0(SB), Y3, Y3
-	VMULPD       Y1, Y3, Y3
-	VADDPD       over5<>+0(SB), Y3, Y3
-	VMULPD       Y1, Y3, Y3
-	VADDPD       over4<>+0(SB), Y3, Y3
-	VMULPD       Y1, Y3, Y3
-	VADDPD       over3<>+0(SB), Y3, Y3
-	VMULPD       Y1, Y3, Y3
-	VADDPD       over2<>+0(SB), Y3, Y3
-	VMULPD       Y1, Y3, Y3
-	VADDPD       one<>+0(SB), Y3, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       two<>+0(SB), Y1, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       two<>+0(SB), Y1, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       two<>+0(SB), Y1, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       two<>+0(SB), Y1, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       one<>+0(SB), Y1, Y1
-	VPADDQ       bias<>+0(SB), Y4, Y4
-	VPSLLQ       $0x34, Y4, Y4
-	VMULPD       Y4, Y1, Y1
-	VADDPD       one<>+0(SB), Y1, Y3
-	VMOVUPD      one<>+0(SB), Y4
-	VBLENDVPD    Y9, Y1, Y4, Y4
-	VDIVPD       Y3, Y4, Y1
-	VMOVAPD      Y2, Y10
 	VORPD        sign<>+0(SB), Y2, Y2
+	VORPD        sign<>+0(SB), Y3, Y3
+	VMAXPD       Y0, Y14, Y0
+	VMINPD       Y0, Y15, Y0
+	VMULPD       log2e<>+0(SB), Y0, Y4
+	VMAXPD       Y1, Y14, Y1
+	VMINPD       Y1, Y15, Y1
+	VMULPD       log2e<>+0(SB), Y1, Y5
 	VMAXPD       Y2, Y14, Y2
-	VMINPD       Y2, Y13, Y2
+	VMINPD       Y2, Y15, Y2
 	VMULPD       log2e<>+0(SB), Y2, Y6
-	VCVTPD2DQY   Y6, X7
-	VCVTDQ2PD    X7, Y6
-	VPMOVSXDQ    X7, Y7
-	VMULPD       ln2Upper<>+0(SB), Y6, Y8
-	VSUBPD       Y8, Y2, Y2
-	VMULPD       ln2Lower<>+0(SB), Y6, Y8
-	VSUBPD       Y8, Y2, Y2
+	VMAXPD       Y3, Y14, Y3
+	VMINPD       Y3, Y15, Y3
+	VMULPD       log2e<>+0(SB), Y3, Y7
+	VCVTPD2DQY   Y4, X8
+	VCVTPD2DQY   Y5, X9
+	VCVTPD2DQY   Y6, X10
+	VCVTPD2DQY   Y7, X11
+	VCVTDQ2PD    X8, Y4
+	VCVTDQ2PD    X9, Y5
+	VCVTDQ2PD    X10, Y6
+	VCVTDQ2PD    X11, Y7
+	VPMOVSXDQ    X8, Y8
+	VPMOVSXDQ    X9, Y9
+	VPMOVSXDQ    X10, Y10
+	VPMOVSXDQ    X11, Y11
+	VMULPD       ln2Upper<>+0(SB), Y4, Y12
+	VSUBPD       Y12, Y0, Y0
+	VMULPD       ln2Upper<>+0(SB), Y5, Y12
+	VSUBPD       Y12, Y1, Y1
+	VMULPD       ln2Upper<>+0(SB), Y6, Y12
+	VSUBPD       Y12, Y2, Y2
+	VMULPD       ln2Upper<>+0(SB), Y7, Y12
+	VSUBPD       Y12, Y3, Y3
+	VMULPD       ln2Lower<>+0(SB), Y4, Y12
+	VSUBPD       Y12, Y0, Y0
+	VMULPD       ln2Lower<>+0(SB), Y5, Y12
+	VSUBPD       Y12, Y1, Y1
+	VMULPD       ln2Lower<>+0(SB), Y6, Y12
+	VSUBPD       Y12, Y2, Y2
+	VMULPD       ln2Lower<>+0(SB), Y7, Y12
+	VSUBPD       Y12, Y3, Y3
+	VMULPD       sixteenth<>+0(SB), Y0, Y0
+	VMOVUPD      over8<>+0(SB), Y4
+	VMULPD       sixteenth<>+0(SB), Y1, Y1
+	VMOVUPD      over8<>+0(SB), Y5
 	VMULPD       sixteenth<>+0(SB), Y2, Y2
 	VMOVUPD      over8<>+0(SB), Y6
+	VMULPD       sixteenth<>+0(SB), Y3, Y3
+	VMOVUPD      over8<>+0(SB), Y7
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
 	VMULPD       Y2, Y6, Y6
+	VMULPD       Y3, Y7, Y7
+	VADDPD       over7<>+0(SB), Y4, Y4
+	VADDPD       over7<>+0(SB), Y5, Y5
 	VADDPD       over7<>+0(SB), Y6, Y6
+	VADDPD       over7<>+0(SB), Y7, Y7
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
 	VMULPD       Y2, Y6, Y6
+	VMULPD       Y3, Y7, Y7
+	VADDPD       over6<>+0(SB), Y4, Y4
+	VADDPD       over6<>+0(SB), Y5, Y5
 	VADDPD       over6<>+0(SB), Y6, Y6
+	VADDPD       over6<>+0(SB), Y7, Y7
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
 	VMULPD       Y2, Y6, Y6
+	VMULPD       Y3, Y7, Y7
+	VADDPD       over5<>+0(SB), Y4, Y4
+	VADDPD       over5<>+0(SB), Y5, Y5
 	VADDPD       over5<>+0(SB), Y6, Y6
+	VADDPD       over5<>+0(SB), Y7, Y7
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
 	VMULPD       Y2, Y6, Y6
+	VMULPD       Y3, Y7, Y7
+	VADDPD       over4<>+0(SB), Y4, Y4
+	VADDPD       over4<>+0(SB), Y5, Y5
 	VADDPD       over4<>+0(SB), Y6, Y6
+	VADDPD       over4<>+0(SB), Y7, Y7
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
 	VMULPD       Y2, Y6, Y6
+	VMULPD       Y3, Y7, Y7
+	VADDPD       over3<>+0(SB), Y4, Y4
+	VADDPD       over3<>+0(SB), Y5, Y5
 	VADDPD       over3<>+0(SB), Y6, Y6
+	VADDPD       over3<>+0(SB), Y7, Y7
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
 	VMULPD       Y2, Y6, Y6
+	VMULPD       Y3, Y7, Y7
+	VADDPD       over2<>+0(SB), Y4, Y4
+	VADDPD       over2<>+0(SB), Y5, Y5
 	VADDPD       over2<>+0(SB), Y6, Y6
+	VADDPD       over2<>+0(SB), Y7, Y7
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
 	VMULPD       Y2, Y6, Y6
+	VMULPD       Y3, Y7, Y7
+	VADDPD       one<>+0(SB), Y4, Y4
+	VADDPD       one<>+0(SB), Y5, Y5
 	VADDPD       one<>+0(SB), Y6, Y6
+	VADDPD       one<>+0(SB), Y7, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
 	VADDPD       two<>+0(SB), Y2, Y6
+	VADDPD       two<>+0(SB), Y3, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
 	VADDPD       two<>+0(SB), Y2, Y6
+	VADDPD       two<>+0(SB), Y3, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
 	VADDPD       two<>+0(SB), Y2, Y6
+	VADDPD       two<>+0(SB), Y3, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
 	VADDPD       two<>+0(SB), Y2, Y6
+	VADDPD       two<>+0(SB), Y3, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       one<>+0(SB), Y0, Y0
+	VADDPD       one<>+0(SB), Y1, Y1
 	VADDPD       one<>+0(SB), Y2, Y2
-	VPADDQ       bias<>+0(SB), Y7, Y7
-	VPSLLQ       $0x34, Y7, Y7
-	VMULPD       Y7, Y2, Y2
+	VADDPD       one<>+0(SB), Y3, Y3
+	VPADDQ       bias<>+0(SB), Y8, Y8
+	VPSLLQ       $0x34, Y8, Y8
+	VMULPD       Y8, Y0, Y0
+	VPADDQ       bias<>+0(SB), Y9, Y9
+	VPSLLQ       $0x34, Y9, Y9
+	VMULPD       Y9, Y1, Y1
+	VPADDQ       bias<>+0(SB), Y10, Y10
+	VPSLLQ       $0x34, Y10, Y10
+	VMULPD       Y10, Y2, Y2
+	VPADDQ       bias<>+0(SB), Y11, Y11
+	VPSLLQ       $0x34, Y11, Y11
+	VMULPD       Y11, Y3, Y3
+	VADDPD       one<>+0(SB), Y0, Y4
+	VPMOVSXDQ    (CX), Y12
+	VMOVUPD      one<>+0(SB), Y8
+	VBLENDVPD    Y12, Y0, Y8, Y8
+	VDIVPD       Y4, Y8, Y0
+	VADDPD       one<>+0(SB), Y1, Y5
+	VPMOVSXDQ    16(CX), Y12
+	VMOVUPD      one<>+0(SB), Y9
+	VBLENDVPD    Y12, Y1, Y9, Y9
+	VDIVPD       Y5, Y9, Y1
 	VADDPD       one<>+0(SB), Y2, Y6
-	VMOVUPD      one<>+0(SB), Y7
-	VBLENDVPD    Y10, Y2, Y7, Y7
-	VDIVPD       Y6, Y7, Y2
-	VCVTPD2PSY   Y1, X15
-	VCVTPD2PSY   Y2, X2
-	VINSERTF128  $0x01, X2, Y15, Y15
-	VMULPS       Y15, Y0, Y0
-	VMULPS       (DX), Y0, Y0
-	VMOVUPS      Y0, (AX)
+	VPMOVSXDQ    32(CX), Y12
+	VMOVUPD      one<>+0(SB), Y10
+	VBLENDVPD    Y12, Y2, Y10, Y10
+	VDIVPD       Y6, Y10, Y2
+	VADDPD       one<>+0(SB), Y3, Y7
+	VPMOVSXDQ    48(CX), Y12
+	VMOVUPD      one<>+0(SB), Y11
+	VBLENDVPD    Y12, Y3, Y11, Y11
+	VDIVPD       Y7, Y11, Y3
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X1
+	VINSERTF128  $0x01, X1, Y4, Y4
+	VMULPS       (CX), Y4, Y4
+	VMULPS       (DX), Y4, Y4
+	VMOVUPS      Y4, (AX)
+	VCVTPD2PSY   Y2, X5
+	VCVTPD2PSY   Y3, X3
+	VINSERTF128  $0x01, X3, Y5, Y5
+	VMULPS       32(CX), Y5, Y5
+	VMULPS       32(DX), Y5, Y5
+	VMOVUPS      Y5, 32(AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, DX
+	DECQ         SI
+	JNZ          pairs
+
+pairs_end:
+	TESTQ BX, BX
+	JZ    last_end
+
+last:
+	VMOVUPS      (CX), Y4
+	VMULPS       Y4, Y4, Y8
+	VMULPS       Y4, Y8, Y8
+	VMULPS       cubic<>+0(SB), Y8, Y8
+	VADDPS       Y8, Y4, Y8
+	VMULPS       outer<>+0(SB), Y8, Y8
+	VCVTPS2PD    X8, Y0
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y1
+	VORPD        sign<>+0(SB), Y0, Y0
+	VORPD        sign<>+0(SB), Y1, Y1
+	VMAXPD       Y0, Y14, Y0
+	VMINPD       Y0, Y15, Y0
+	VMULPD       log2e<>+0(SB), Y0, Y4
+	VMAXPD       Y1, Y14, Y1
+	VMINPD       Y1, Y15, Y1
+	VMULPD       log2e<>+0(SB), Y1, Y5
+	VCVTPD2DQY   Y4, X8
+	VCVTPD2DQY   Y5, X9
+	VCVTDQ2PD    X8, Y4
+	VCVTDQ2PD    X9, Y5
+	VPMOVSXDQ    X8, Y8
+	VPMOVSXDQ    X9, Y9
+	VMULPD       ln2Upper<>+0(SB), Y4, Y12
+	VSUBPD       Y12, Y0, Y0
+	VMULPD       ln2Upper<>+0(SB), Y5, Y12
+	VSUBPD       Y12, Y1, Y1
+	VMULPD       ln2Lower<>+0(SB), Y4, Y12
+	VSUBPD       Y12, Y0, Y0
+	VMULPD       ln2Lower<>+0(SB), Y5, Y12
+	VSUBPD       Y12, Y1, Y1
+	VMULPD       sixteenth<>+0(SB), Y0, Y0
+	VMOVUPD      over8<>+0(SB), Y4
+	VMULPD       sixteenth<>+0(SB), Y1, Y1
+	VMOVUPD      over8<>+0(SB), Y5
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VADDPD       over7<>+0(SB), Y4, Y4
+	VADDPD       over7<>+0(SB), Y5, Y5
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VADDPD       over6<>+0(SB), Y4, Y4
+	VADDPD       over6<>+0(SB), Y5, Y5
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VADDPD       over5<>+0(SB), Y4, Y4
+	VADDPD       over5<>+0(SB), Y5, Y5
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VADDPD       over4<>+0(SB), Y4, Y4
+	VADDPD       over4<>+0(SB), Y5, Y5
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VADDPD       over3<>+0(SB), Y4, Y4
+	VADDPD       over3<>+0(SB), Y5, Y5
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VADDPD       over2<>+0(SB), Y4, Y4
+	VADDPD       over2<>+0(SB), Y5, Y5
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VADDPD       one<>+0(SB), Y4, Y4
+	VADDPD       one<>+0(SB), Y5, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       one<>+0(SB), Y0, Y0
+	VADDPD       one<>+0(SB), Y1, Y1
+	VPADDQ       bias<>+0(SB), Y8, Y8
+	VPSLLQ       $0x34, Y8, Y8
+	VMULPD       Y8, Y0, Y0
+	VPADDQ       bias<>+0(SB), Y9, Y9
+	VPSLLQ       $0x34, Y9, Y9
+	VMULPD       Y9, Y1, Y1
+	VADDPD       one<>+0(SB), Y0, Y4
+	VPMOVSXDQ    (CX), Y12
+	VMOVUPD      one<>+0(SB), Y8
+	VBLENDVPD    Y12, Y0, Y8, Y8
+	VDIVPD       Y4, Y8, Y0
+	VADDPD       one<>+0(SB), Y1, Y5
+	VPMOVSXDQ    16(CX), Y12
+	VMOVUPD      one<>+0(SB), Y9
+	VBLENDVPD    Y12, Y1, Y9, Y9
+	VDIVPD       Y5, Y9, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X1
+	VINSERTF128  $0x01, X1, Y4, Y4
+	VMULPS       (CX), Y4, Y4
+	VMULPS       (DX), Y4, Y4
+	VMOVUPS      Y4, (AX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x20, CX
 	ADDQ         $0x20, DX
 	DECQ         BX
-	JNZ          eights
+	JNZ          last
 
-eights_end:
+last_end:
 	VZEROUPPER
 	RET
 
@@ -1625,7 +2248,7 @@ eights_end:
 TEXT ·exp64FMA(SB), NOSPLIT, $0-16
 	MOVQ    x+0(FP), AX
 	VMOVUPD least<>+0(SB), Y14
-	VMOVUPD most<>+0(SB), Y13
+	VMOVUPD most<>+0(SB), Y15
 	MOVQ    fours+8(FP), CX
 	TESTQ   CX, CX
 	JZ      fours_end
@@ -1633,34 +2256,34 @@ TEXT ·exp64FMA(SB), NOSPLIT, $0-16
 fours:
 	VMOVUPD      (AX), Y0
 	VMAXPD       Y0, Y14, Y0
-	VMINPD       Y0, Y13, Y0
-	VMULPD       log2e<>+0(SB), Y0, Y3
-	VCVTPD2DQY   Y3, X4
-	VCVTDQ2PD    X4, Y3
-	VPMOVSXDQ    X4, Y4
-	VFNMADD231PD ln2Upper<>+0(SB), Y3, Y0
-	VFNMADD231PD ln2Lower<>+0(SB), Y3, Y0
+	VMINPD       Y0, Y15, Y0
+	VMULPD       log2e<>+0(SB), Y0, Y4
+	VCVTPD2DQY   Y4, X8
+	VCVTDQ2PD    X8, Y4
+	VPMOVSXDQ    X8, Y8
+	VFNMADD231PD ln2Upper<>+0(SB), Y4, Y0
+	VFNMADD231PD ln2Lower<>+0(SB), Y4, Y0
 	VMULPD       sixteenth<>+0(SB), Y0, Y0
-	VMOVUPD      over8<>+0(SB), Y3
-	VFMADD213PD  over7<>+0(SB), Y0, Y3
-	VFMADD213PD  over6<>+0(SB), Y0, Y3
-	VFMADD213PD  over5<>+0(SB), Y0, Y3
-	VFMADD213PD  over4<>+0(SB), Y0, Y3
-	VFMADD213PD  over3<>+0(SB), Y0, Y3
-	VFMADD213PD  over2<>+0(SB), Y0, Y3
-	VFMADD213PD  one<>+0(SB), Y0, Y3
-	VMULPD       Y3, Y0, Y0
-	VADDPD       two<>+0(SB), Y0, Y3
-	VMULPD       Y3, Y0, Y0
-	VADDPD       two<>+0(SB), Y0, Y3
-	VMULPD       Y3, Y0, Y0
-	VADDPD       two<>+0(SB), Y0, Y3
-	VMULPD       Y3, Y0, Y0
-	VADDPD       two<>+0(SB), Y0, Y3
-	VFMADD213PD  one<>+0(SB), Y3, Y0
-	VPADDQ       bias<>+0(SB), Y4, Y4
-	VPSLLQ       $0x34, Y4, Y4
+	VMOVUPD      over8<>+0(SB), Y4
+	VFMADD213PD  over7<>+0(SB), Y0, Y4
+	VFMADD213PD  over6<>+0(SB), Y0, Y4
+	VFMADD213PD  over5<>+0(SB), Y0, Y4
+	VFMADD213PD  over4<>+0(SB), Y0, Y4
+	VFMADD213PD  over3<>+0(SB), Y0, Y4
+	VFMADD213PD  over2<>+0(SB), Y0, Y4
+	VFMADD213PD  one<>+0(SB), Y0, Y4
 	VMULPD       Y4, Y0, Y0
+	VADDPD       two<>+0(SB), Y0, Y4
+	VMULPD       Y4, Y0, Y0
+	VADDPD       two<>+0(SB), Y0, Y4
+	VMULPD       Y4, Y0, Y0
+	VADDPD       two<>+0(SB), Y0, Y4
+	VMULPD       Y4, Y0, Y0
+	VADDPD       two<>+0(SB), Y0, Y4
+	VFMADD213PD  one<>+0(SB), Y4, Y0
+	VPADDQ       bias<>+0(SB), Y8, Y8
+	VPSLLQ       $0x34, Y8, Y8
+	VMULPD       Y8, Y0, Y0
 	VMOVUPD      Y0, (AX)
 	ADDQ         $0x20, AX
 	DECQ         CX
@@ -1673,87 +2296,233 @@ fours_end:
 // func expFMA(x *float32, eights int, less float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·expFMA(SB), NOSPLIT, $0-20
-	VBROADCASTSS less+16(FP), Y15
+	VBROADCASTSS less+16(FP), Y13
 	VMOVUPD      least<>+0(SB), Y14
-	VMOVUPD      most<>+0(SB), Y13
+	VMOVUPD      most<>+0(SB), Y15
 	MOVQ         x+0(FP), AX
 	MOVQ         eights+8(FP), CX
-	TESTQ        CX, CX
-	JZ           eights_end
+	MOVQ         CX, DX
+	SHRQ         $0x01, DX
+	ANDQ         $0x01, CX
+	TESTQ        DX, DX
+	JZ           pairs_end
 
-eights:
-	VMOVUPS      (AX), Y0
-	VSUBPS       Y15, Y0, Y0
-	VCVTPS2PD    X0, Y1
-	VEXTRACTF128 $0x01, Y0, X2
-	VCVTPS2PD    X2, Y2
+pairs:
+	VMOVUPS      (AX), Y4
+	VSUBPS       Y13, Y4, Y4
+	VCVTPS2PD    X4, Y0
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y1
+	VMOVUPS      32(AX), Y5
+	VSUBPS       Y13, Y5, Y5
+	VCVTPS2PD    X5, Y2
+	VEXTRACTF128 $0x01, Y5, X5
+	VCVTPS2PD    X5, Y3
+	VMAXPD       Y0, Y14, Y0
+	VMINPD       Y0, Y15, Y0
+	VMULPD       log2e<>+0(SB), Y0, Y4
 	VMAXPD       Y1, Y14, Y1
-	VMINPD       Y1, Y13, Y1
-	VMULPD       log2e<>+0(SB), Y1, Y3
-	VCVTPD2DQY   Y3, X4
-	VCVTDQ2PD    X4, Y3
-	VPMOVSXDQ    X4, Y4
-	VFNMADD231PD ln2Upper<>+0(SB), Y3, Y1
-	VFNMADD231PD ln2Lower<>+0(SB), Y3, Y1
-	VMULPD       sixteenth<>+0(SB), Y1, Y1
-	VMOVUPD      over8<>+0(SB), Y3
-	VFMADD213PD  over7<>+0(SB), Y1, Y3
-	VFMADD213PD  over6<>+0(SB), Y1, Y3
-	VFMADD213PD  over5<>+0(SB), Y1, Y3
-	VFMADD213PD  over4<>+0(SB), Y1, Y3
-	VFMADD213PD  over3<>+0(SB), Y1, Y3
-	VFMADD213PD  over2<>+0(SB), Y1, Y3
-	VFMADD213PD  one<>+0(SB), Y1, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       two<>+0(SB), Y1, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       two<>+0(SB), Y1, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       two<>+0(SB), Y1, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       two<>+0(SB), Y1, Y3
-	VFMADD213PD  one<>+0(SB), Y3, Y1
-	VPADDQ       bias<>+0(SB), Y4, Y4
-	VPSLLQ       $0x34, Y4, Y4
-	VMULPD       Y4, Y1, Y1
+	VMINPD       Y1, Y15, Y1
+	VMULPD       log2e<>+0(SB), Y1, Y5
 	VMAXPD       Y2, Y14, Y2
-	VMINPD       Y2, Y13, Y2
+	VMINPD       Y2, Y15, Y2
 	VMULPD       log2e<>+0(SB), Y2, Y6
-	VCVTPD2DQY   Y6, X7
-	VCVTDQ2PD    X7, Y6
-	VPMOVSXDQ    X7, Y7
+	VMAXPD       Y3, Y14, Y3
+	VMINPD       Y3, Y15, Y3
+	VMULPD       log2e<>+0(SB), Y3, Y7
+	VCVTPD2DQY   Y4, X8
+	VCVTPD2DQY   Y5, X9
+	VCVTPD2DQY   Y6, X10
+	VCVTPD2DQY   Y7, X11
+	VCVTDQ2PD    X8, Y4
+	VCVTDQ2PD    X9, Y5
+	VCVTDQ2PD    X10, Y6
+	VCVTDQ2PD    X11, Y7
+	VPMOVSXDQ    X8, Y8
+	VPMOVSXDQ    X9, Y9
+	VPMOVSXDQ    X10, Y10
+	VPMOVSXDQ    X11, Y11
+	VFNMADD231PD ln2Upper<>+0(SB), Y4, Y0
+	VFNMADD231PD ln2Upper<>+0(SB), Y5, Y1
 	VFNMADD231PD ln2Upper<>+0(SB), Y6, Y2
+	VFNMADD231PD ln2Upper<>+0(SB), Y7, Y3
+	VFNMADD231PD ln2Lower<>+0(SB), Y4, Y0
+	VFNMADD231PD ln2Lower<>+0(SB), Y5, Y1
 	VFNMADD231PD ln2Lower<>+0(SB), Y6, Y2
+	VFNMADD231PD ln2Lower<>+0(SB), Y7, Y3
+	VMULPD       sixteenth<>+0(SB), Y0, Y0
+	VMOVUPD      over8<>+0(SB), Y4
+	VMULPD       sixteenth<>+0(SB), Y1, Y1
+	VMOVUPD      over8<>+0(SB), Y5
 	VMULPD       sixteenth<>+0(SB), Y2, Y2
 	VMOVUPD      over8<>+0(SB), Y6
+	VMULPD       sixteenth<>+0(SB), Y3, Y3
+	VMOVUPD      over8<>+0(SB), Y7
+	VFMADD213PD  over7<>+0(SB), Y0, Y4
+	VFMADD213PD  over7<>+0(SB), Y1, Y5
 	VFMADD213PD  over7<>+0(SB), Y2, Y6
+	VFMADD213PD  over7<>+0(SB), Y3, Y7
+	VFMADD213PD  over6<>+0(SB), Y0, Y4
+	VFMADD213PD  over6<>+0(SB), Y1, Y5
 	VFMADD213PD  over6<>+0(SB), Y2, Y6
+	VFMADD213PD  over6<>+0(SB), Y3, Y7
+	VFMADD213PD  over5<>+0(SB), Y0, Y4
+	VFMADD213PD  over5<>+0(SB), Y1, Y5
 	VFMADD213PD  over5<>+0(SB), Y2, Y6
+	VFMADD213PD  over5<>+0(SB), Y3, Y7
+	VFMADD213PD  over4<>+0(SB), Y0, Y4
+	VFMADD213PD  over4<>+0(SB), Y1, Y5
 	VFMADD213PD  over4<>+0(SB), Y2, Y6
+	VFMADD213PD  over4<>+0(SB), Y3, Y7
+	VFMADD213PD  over3<>+0(SB), Y0, Y4
+	VFMADD213PD  over3<>+0(SB), Y1, Y5
 	VFMADD213PD  over3<>+0(SB), Y2, Y6
+	VFMADD213PD  over3<>+0(SB), Y3, Y7
+	VFMADD213PD  over2<>+0(SB), Y0, Y4
+	VFMADD213PD  over2<>+0(SB), Y1, Y5
 	VFMADD213PD  over2<>+0(SB), Y2, Y6
+	VFMADD213PD  over2<>+0(SB), Y3, Y7
+	VFMADD213PD  one<>+0(SB), Y0, Y4
+	VFMADD213PD  one<>+0(SB), Y1, Y5
 	VFMADD213PD  one<>+0(SB), Y2, Y6
+	VFMADD213PD  one<>+0(SB), Y3, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
 	VADDPD       two<>+0(SB), Y2, Y6
+	VADDPD       two<>+0(SB), Y3, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
 	VADDPD       two<>+0(SB), Y2, Y6
+	VADDPD       two<>+0(SB), Y3, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
 	VADDPD       two<>+0(SB), Y2, Y6
+	VADDPD       two<>+0(SB), Y3, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
 	VADDPD       two<>+0(SB), Y2, Y6
+	VADDPD       two<>+0(SB), Y3, Y7
+	VFMADD213PD  one<>+0(SB), Y4, Y0
+	VFMADD213PD  one<>+0(SB), Y5, Y1
 	VFMADD213PD  one<>+0(SB), Y6, Y2
-	VPADDQ       bias<>+0(SB), Y7, Y7
-	VPSLLQ       $0x34, Y7, Y7
-	VMULPD       Y7, Y2, Y2
-	VCVTPD2PSY   Y1, X0
-	VCVTPD2PSY   Y2, X2
-	VINSERTF128  $0x01, X2, Y0, Y0
-	VMOVUPS      Y0, (AX)
+	VFMADD213PD  one<>+0(SB), Y7, Y3
+	VPADDQ       bias<>+0(SB), Y8, Y8
+	VPSLLQ       $0x34, Y8, Y8
+	VMULPD       Y8, Y0, Y0
+	VPADDQ       bias<>+0(SB), Y9, Y9
+	VPSLLQ       $0x34, Y9, Y9
+	VMULPD       Y9, Y1, Y1
+	VPADDQ       bias<>+0(SB), Y10, Y10
+	VPSLLQ       $0x34, Y10, Y10
+	VMULPD       Y10, Y2, Y2
+	VPADDQ       bias<>+0(SB), Y11, Y11
+	VPSLLQ       $0x34, Y11, Y11
+	VMULPD       Y11, Y3, Y3
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X1
+	VINSERTF128  $0x01, X1, Y4, Y4
+	VMOVUPS      Y4, (AX)
+	VCVTPD2PSY   Y2, X5
+	VCVTPD2PSY   Y3, X3
+	VINSERTF128  $0x01, X3, Y5, Y5
+	VMOVUPS      Y5, 32(AX)
+	ADDQ         $0x40, AX
+	DECQ         DX
+	JNZ          pairs
+
+pairs_end:
+	TESTQ CX, CX
+	JZ    last_end
+
+last:
+	VMOVUPS      (AX), Y4
+	VSUBPS       Y13, Y4, Y4
+	VCVTPS2PD    X4, Y0
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y1
+	VMAXPD       Y0, Y14, Y0
+	VMINPD       Y0, Y15, Y0
+	VMULPD       log2e<>+0(SB), Y0, Y4
+	VMAXPD       Y1, Y14, Y1
+	VMINPD       Y1, Y15, Y1
+	VMULPD       log2e<>+0(SB), Y1, Y5
+	VCVTPD2DQY   Y4, X8
+	VCVTPD2DQY   Y5, X9
+	VCVTDQ2PD    X8, Y4
+	VCVTDQ2PD    X9, Y5
+	VPMOVSXDQ    X8, Y8
+	VPMOVSXDQ    X9, Y9
+	VFNMADD231PD ln2Upper<>+0(SB), Y4, Y0
+	VFNMADD231PD ln2Upper<>+0(SB), Y5, Y1
+	VFNMADD231PD ln2Lower<>+0(SB), Y4, Y0
+	VFNMADD231PD ln2Lower<>+0(SB), Y5, Y1
+	VMULPD       sixteenth<>+0(SB), Y0, Y0
+	VMOVUPD      over8<>+0(SB), Y4
+	VMULPD       sixteenth<>+0(SB), Y1, Y1
+	VMOVUPD      over8<>+0(SB), Y5
+	VFMADD213PD  over7<>+0(SB), Y0, Y4
+	VFMADD213PD  over7<>+0(SB), Y1, Y5
+	VFMADD213PD  over6<>+0(SB), Y0, Y4
+	VFMADD213PD  over6<>+0(SB), Y1, Y5
+	VFMADD213PD  over5<>+0(SB), Y0, Y4
+	VFMADD213PD  over5<>+0(SB), Y1, Y5
+	VFMADD213PD  over4<>+0(SB), Y0, Y4
+	VFMADD213PD  over4<>+0(SB), Y1, Y5
+	VFMADD213PD  over3<>+0(SB), Y0, Y4
+	VFMADD213PD  over3<>+0(SB), Y1, Y5
+	VFMADD213PD  over2<>+0(SB), Y0, Y4
+	VFMADD213PD  over2<>+0(SB), Y1, Y5
+	VFMADD213PD  one<>+0(SB), Y0, Y4
+	VFMADD213PD  one<>+0(SB), Y1, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
+	VFMADD213PD  one<>+0(SB), Y4, Y0
+	VFMADD213PD  one<>+0(SB), Y5, Y1
+	VPADDQ       bias<>+0(SB), Y8, Y8
+	VPSLLQ       $0x34, Y8, Y8
+	VMULPD       Y8, Y0, Y0
+	VPADDQ       bias<>+0(SB), Y9, Y9
+	VPSLLQ       $0x34, Y9, Y9
+	VMULPD       Y9, Y1, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X1
+	VINSERTF128  $0x01, X1, Y4, Y4
+	VMOVUPS      Y4, (AX)
 	ADDQ         $0x20, AX
 	DECQ         CX
-	JNZ          eights
+	JNZ          last
 
-eights_end:
+last_end:
 	VZEROUPPER
 	RET
 
@@ -1761,103 +2530,276 @@ eights_end:
 // Requires: AVX, AVX2, FMA3
 TEXT ·siluFMA(SB), NOSPLIT, $0-32
 	VMOVUPD least<>+0(SB), Y14
-	VMOVUPD most<>+0(SB), Y13
+	VMOVUPD most<>+0(SB), Y15
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    up+16(FP), DX
 	MOVQ    eights+24(FP), BX
-	TESTQ   BX, BX
-	JZ      eights_end
+	MOVQ    BX, SI
+	SHRQ    $0x01, SI
+	ANDQ    $0x01, BX
+	TESTQ   SI, SI
+	JZ      pairs_end
 
-eights:
-	VMOVUPS      (CX), Y0
-	VMOVAPS      Y0, Y15
-	VCVTPS2PD    X15, Y1
-	VEXTRACTF128 $0x01, Y15, X2
-	VCVTPS2PD    X2, Y2
-	VMOVAPD      Y1, Y9
+pairs:
+	VMOVUPS      (CX), Y4
+	VCVTPS2PD    X4, Y0
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y1
+	VMOVUPS      32(CX), Y5
+	VCVTPS2PD    X5, Y2
+	VEXTRACTF128 $0x01, Y5, X5
+	VCVTPS2PD    X5, Y3
+	VORPD        sign<>+0(SB), Y0, Y0
 	VORPD        sign<>+0(SB), Y1, Y1
-	VMAXPD       Y1, Y14, Y1
-	VMINPD       Y1, Y13, Y1
-	VMULPD       log2e<>+0(SB), Y1, Y3
-	VCVTPD2DQY   Y3, X4
-	VCVTDQ2PD    X4, Y3
-	VPMOVSXDQ    X4, Y4
-	VFNMADD231PD ln2Upper<>+0(SB), Y3, Y1
-	VFNMADD231PD ln2Lower<>+0(SB), Y3, Y1
-	VMULPD       sixteenth<>+0(SB), Y1, Y1
-	VMOVUPD      over8<>+0(SB), Y3
-	VFMADD213PD  over7<>+0(SB), Y1, Y3
-	VFMADD213PD  over6<>+0(SB), Y1, Y3
-	VFMADD213PD  over5<>+0(SB), Y1, Y3
-	VFMADD213PD  over4<>+0(SB), Y1, Y3
-	VFMADD213PD  over3<>+0(SB), Y1, Y3
-	VFMADD213PD  over2<>+0(SB), Y1, Y3
-	VFMADD213PD  one<>+0(SB), Y1, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       two<>+0(SB), Y1, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       two<>+0(SB), Y1, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       two<>+0(SB), Y1, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       two<>+0(SB), Y1, Y3
-	VFMADD213PD  one<>+0(SB), Y3, Y1
-	VPADDQ       bias<>+0(SB), Y4, Y4
-	VPSLLQ       $0x34, Y4, Y4
-	VMULPD       Y4, Y1, Y1
-	VADDPD       one<>+0(SB), Y1, Y3
-	VMOVUPD      one<>+0(SB), Y4
-	VBLENDVPD    Y9, Y1, Y4, Y4
-	VDIVPD       Y3, Y4, Y1
-	VMOVAPD      Y2, Y10
 	VORPD        sign<>+0(SB), Y2, Y2
+	VORPD        sign<>+0(SB), Y3, Y3
+	VMAXPD       Y0, Y14, Y0
+	VMINPD       Y0, Y15, Y0
+	VMULPD       log2e<>+0(SB), Y0, Y4
+	VMAXPD       Y1, Y14, Y1
+	VMINPD       Y1, Y15, Y1
+	VMULPD       log2e<>+0(SB), Y1, Y5
 	VMAXPD       Y2, Y14, Y2
-	VMINPD       Y2, Y13, Y2
+	VMINPD       Y2, Y15, Y2
 	VMULPD       log2e<>+0(SB), Y2, Y6
-	VCVTPD2DQY   Y6, X7
-	VCVTDQ2PD    X7, Y6
-	VPMOVSXDQ    X7, Y7
+	VMAXPD       Y3, Y14, Y3
+	VMINPD       Y3, Y15, Y3
+	VMULPD       log2e<>+0(SB), Y3, Y7
+	VCVTPD2DQY   Y4, X8
+	VCVTPD2DQY   Y5, X9
+	VCVTPD2DQY   Y6, X10
+	VCVTPD2DQY   Y7, X11
+	VCVTDQ2PD    X8, Y4
+	VCVTDQ2PD    X9, Y5
+	VCVTDQ2PD    X10, Y6
+	VCVTDQ2PD    X11, Y7
+	VPMOVSXDQ    X8, Y8
+	VPMOVSXDQ    X9, Y9
+	VPMOVSXDQ    X10, Y10
+	VPMOVSXDQ    X11, Y11
+	VFNMADD231PD ln2Upper<>+0(SB), Y4, Y0
+	VFNMADD231PD ln2Upper<>+0(SB), Y5, Y1
 	VFNMADD231PD ln2Upper<>+0(SB), Y6, Y2
+	VFNMADD231PD ln2Upper<>+0(SB), Y7, Y3
+	VFNMADD231PD ln2Lower<>+0(SB), Y4, Y0
+	VFNMADD231PD ln2Lower<>+0(SB), Y5, Y1
 	VFNMADD231PD ln2Lower<>+0(SB), Y6, Y2
+	VFNMADD231PD ln2Lower<>+0(SB), Y7, Y3
+	VMULPD       sixteenth<>+0(SB), Y0, Y0
+	VMOVUPD      over8<>+0(SB), Y4
+	VMULPD       sixteenth<>+0(SB), Y1, Y1
+	VMOVUPD      over8<>+0(SB), Y5
 	VMULPD       sixteenth<>+0(SB), Y2, Y2
 	VMOVUPD      over8<>+0(SB), Y6
+	VMULPD       sixteenth<>+0(SB), Y3, Y3
+	VMOVUPD      over8<>+0(SB), Y7
+	VFMADD213PD  over7<>+0(SB), Y0, Y4
+	VFMADD213PD  over7<>+0(SB), Y1, Y5
 	VFMADD213PD  over7<>+0(SB), Y2, Y6
+	VFMADD213PD  over7<>+0(SB), Y3, Y7
+	VFMADD213PD  over6<>+0(SB), Y0, Y4
+	VFMADD213PD  over6<>+0(SB), Y1, Y5
 	VFMADD213PD  over6<>+0(SB), Y2, Y6
+	VFMADD213PD  over6<>+0(SB), Y3, Y7
+	VFMADD213PD  over5<>+0(SB), Y0, Y4
+	VFMADD213PD  over5<>+0(SB), Y1, Y5
 	VFMADD213PD  over5<>+0(SB), Y2, Y6
+	VFMADD213PD  over5<>+0(SB), Y3, Y7
+	VFMADD213PD  over4<>+0(SB), Y0, Y4
+	VFMADD213PD  over4<>+0(SB), Y1, Y5
 	VFMADD213PD  over4<>+0(SB), Y2, Y6
+	VFMADD213PD  over4<>+0(SB), Y3, Y7
+	VFMADD213PD  over3<>+0(SB), Y0, Y4
+	VFMADD213PD  over3<>+0(SB), Y1, Y5
 	VFMADD213PD  over3<>+0(SB), Y2, Y6
+	VFMADD213PD  over3<>+0(SB), Y3, Y7
+	VFMADD213PD  over2<>+0(SB), Y0, Y4
+	VFMADD213PD  over2<>+0(SB), Y1, Y5
 	VFMADD213PD  over2<>+0(SB), Y2, Y6
+	VFMADD213PD  over2<>+0(SB), Y3, Y7
+	VFMADD213PD  one<>+0(SB), Y0, Y4
+	VFMADD213PD  one<>+0(SB), Y1, Y5
 	VFMADD213PD  one<>+0(SB), Y2, Y6
+	VFMADD213PD  one<>+0(SB), Y3, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
 	VADDPD       two<>+0(SB), Y2, Y6
+	VADDPD       two<>+0(SB), Y3, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
 	VADDPD       two<>+0(SB), Y2, Y6
+	VADDPD       two<>+0(SB), Y3, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
 	VADDPD       two<>+0(SB), Y2, Y6
+	VADDPD       two<>+0(SB), Y3, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
 	VADDPD       two<>+0(SB), Y2, Y6
+	VADDPD       two<>+0(SB), Y3, Y7
+	VFMADD213PD  one<>+0(SB), Y4, Y0
+	VFMADD213PD  one<>+0(SB), Y5, Y1
 	VFMADD213PD  one<>+0(SB), Y6, Y2
-	VPADDQ       bias<>+0(SB), Y7, Y7
-	VPSLLQ       $0x34, Y7, Y7
-	VMULPD       Y7, Y2, Y2
+	VFMADD213PD  one<>+0(SB), Y7, Y3
+	VPADDQ       bias<>+0(SB), Y8, Y8
+	VPSLLQ       $0x34, Y8, Y8
+	VMULPD       Y8, Y0, Y0
+	VPADDQ       bias<>+0(SB), Y9, Y9
+	VPSLLQ       $0x34, Y9, Y9
+	VMULPD       Y9, Y1, Y1
+	VPADDQ       bias<>+0(SB), Y10, Y10
+	VPSLLQ       $0x34, Y10, Y10
+	VMULPD       Y10, Y2, Y2
+	VPADDQ       bias<>+0(SB), Y11, Y11
+	VPSLLQ       $0x34, Y11, Y11
+	VMULPD       Y11, Y3, Y3
+	VADDPD       one<>+0(SB), Y0, Y4
+	VPMOVSXDQ    (CX), Y12
+	VMOVUPD      one<>+0(SB), Y8
+	VBLENDVPD    Y12, Y0, Y8, Y8
+	VDIVPD       Y4, Y8, Y0
+	VADDPD       one<>+0(SB), Y1, Y5
+	VPMOVSXDQ    16(CX), Y12
+	VMOVUPD      one<>+0(SB), Y9
+	VBLENDVPD    Y12, Y1, Y9, Y9
+	VDIVPD       Y5, Y9, Y1
 	VADDPD       one<>+0(SB), Y2, Y6
-	VMOVUPD      one<>+0(SB), Y7
-	VBLENDVPD    Y10, Y2, Y7, Y7
-	VDIVPD       Y6, Y7, Y2
-	VCVTPD2PSY   Y1, X15
-	VCVTPD2PSY   Y2, X2
-	VINSERTF128  $0x01, X2, Y15, Y15
-	VMULPS       Y15, Y0, Y0
-	VMULPS       (DX), Y0, Y0
-	VMOVUPS      Y0, (AX)
+	VPMOVSXDQ    32(CX), Y12
+	VMOVUPD      one<>+0(SB), Y10
+	VBLENDVPD    Y12, Y2, Y10, Y10
+	VDIVPD       Y6, Y10, Y2
+	VADDPD       one<>+0(SB), Y3, Y7
+	VPMOVSXDQ    48(CX), Y12
+	VMOVUPD      one<>+0(SB), Y11
+	VBLENDVPD    Y12, Y3, Y11, Y11
+	VDIVPD       Y7, Y11, Y3
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X1
+	VINSERTF128  $0x01, X1, Y4, Y4
+	VMULPS       (CX), Y4, Y4
+	VMULPS       (DX), Y4, Y4
+	VMOVUPS      Y4, (AX)
+	VCVTPD2PSY   Y2, X5
+	VCVTPD2PSY   Y3, X3
+	VINSERTF128  $0x01, X3, Y5, Y5
+	VMULPS       32(CX), Y5, Y5
+	VMULPS       32(DX), Y5, Y5
+	VMOVUPS      Y5, 32(AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, DX
+	DECQ         SI
+	JNZ          pairs
+
+pairs_end:
+	TESTQ BX, BX
+	JZ    last_end
+
+last:
+	VMOVUPS      (CX), Y4
+	VCVTPS2PD    X4, Y0
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y1
+	VORPD        sign<>+0(SB), Y0, Y0
+	VORPD        sign<>+0(SB), Y1, Y1
+	VMAXPD       Y0, Y14, Y0
+	VMINPD       Y0, Y15, Y0
+	VMULPD       log2e<>+0(SB), Y0, Y4
+	VMAXPD       Y1, Y14, Y1
+	VMINPD       Y1, Y15, Y1
+	VMULPD       log2e<>+0(SB), Y1, Y5
+	VCVTPD2DQY   Y4, X8
+	VCVTPD2DQY   Y5, X9
+	VCVTDQ2PD    X8, Y4
+	VCVTDQ2PD    X9, Y5
+	VPMOVSXDQ    X8, Y8
+	VPMOVSXDQ    X9, Y9
+	VFNMADD231PD ln2Upper<>+0(SB), Y4, Y0
+	VFNMADD231PD ln2Upper<>+0(SB), Y5, Y1
+	VFNMADD231PD ln2Lower<>+0(SB), Y4, Y0
+	VFNMADD231PD ln2Lower<>+0(SB), Y5, Y1
+	VMULPD       sixteenth<>+0(SB), Y0, Y0
+	VMOVUPD      over8<>+0(SB), Y4
+	VMULPD       sixteenth<>+0(SB), Y1, Y1
+	VMOVUPD      over8<>+0(SB), Y5
+	VFMADD213PD  over7<>+0(SB), Y0, Y4
+	VFMADD213PD  over7<>+0(SB), Y1, Y5
+	VFMADD213PD  over6<>+0(SB), Y0, Y4
+	VFMADD213PD  over6<>+0(SB), Y1, Y5
+	VFMADD213PD  over5<>+0(SB), Y0, Y4
+	VFMADD213PD  over5<>+0(SB), Y1, Y5
+	VFMADD213PD  over4<>+0(SB), Y0, Y4
+	VFMADD213PD  over4<>+0(SB), Y1, Y5
+	VFMADD213PD  over3<>+0(SB), Y0, Y4
+	VFMADD213PD  over3<>+0(SB), Y1, Y5
+	VFMADD213PD  over2<>+0(SB), Y0, Y4
+	VFMADD213PD  over2<>+0(SB), Y1, Y5
+	VFMADD213PD  one<>+0(SB), Y0, Y4
+	VFMADD213PD  one<>+0(SB), Y1, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
+	VFMADD213PD  one<>+0(SB), Y4, Y0
+	VFMADD213PD  one<>+0(SB), Y5, Y1
+	VPADDQ       bias<>+0(SB), Y8, Y8
+	VPSLLQ       $0x34, Y8, Y8
+	VMULPD       Y8, Y0, Y0
+	VPADDQ       bias<>+0(SB), Y9, Y9
+	VPSLLQ       $0x34, Y9, Y9
+	VMULPD       Y9, Y1, Y1
+	VADDPD       one<>+0(SB), Y0, Y4
+	VPMOVSXDQ    (CX), Y12
+	VMOVUPD      one<>+0(SB), Y8
+	VBLENDVPD    Y12, Y0, Y8, Y8
+	VDIVPD       Y4, Y8, Y0
+	VADDPD       one<>+0(SB), Y1, Y5
+	VPMOVSXDQ    16(CX), Y12
+	VMOVUPD      one<>+0(SB), Y9
+	VBLENDVPD    Y12, Y1, Y9, Y9
+	VDIVPD       Y5, Y9, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X1
+	VINSERTF128  $0x01, X1, Y4, Y4
+	VMULPS       (CX), Y4, Y4
+	VMULPS       (DX), Y4, Y4
+	VMOVUPS      Y4, (AX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x20, CX
 	ADDQ         $0x20, DX
 	DECQ         BX
-	JNZ          eights
+	JNZ          last
 
-eights_end:
+last_end:
 	VZEROUPPER
 	RET
 
@@ -1865,107 +2807,291 @@ eights_end:
 // Requires: AVX, AVX2, FMA3
 TEXT ·geluFMA(SB), NOSPLIT, $0-32
 	VMOVUPD least<>+0(SB), Y14
-	VMOVUPD most<>+0(SB), Y13
+	VMOVUPD most<>+0(SB), Y15
 	MOVQ    dst+0(FP), AX
 	MOVQ    x+8(FP), CX
 	MOVQ    up+16(FP), DX
 	MOVQ    eights+24(FP), BX
-	TESTQ   BX, BX
-	JZ      eights_end
+	MOVQ    BX, SI
+	SHRQ    $0x01, SI
+	ANDQ    $0x01, BX
+	TESTQ   SI, SI
+	JZ      pairs_end
 
-eights:
-	VMOVUPS      (CX), Y0
-	VMULPS       Y0, Y0, Y15
-	VMULPS       Y0, Y15, Y15
-	VMULPS       cubic<>+0(SB), Y15, Y15
-	VADDPS       Y15, Y0, Y15
-	VMULPS       outer<>+0(SB), Y15, Y15
-	VCVTPS2PD    X15, Y1
-	VEXTRACTF128 $0x01, Y15, X2
-	VCVTPS2PD    X2, Y2
-	VMOVAPD      Y1, Y9
+pairs:
+	VMOVUPS      (CX), Y4
+	VMULPS       Y4, Y4, Y8
+	VMULPS       Y4, Y8, Y8
+	VMULPS       cubic<>+0(SB), Y8, Y8
+	VADDPS       Y8, Y4, Y8
+	VMULPS       outer<>+0(SB), Y8, Y8
+	VCVTPS2PD    X8, Y0
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y1
+	VMOVUPS      32(CX), Y5
+	VMULPS       Y5, Y5, Y9
+	VMULPS       Y5, Y9, Y9
+	VMULPS       cubic<>+0(SB), Y9, Y9
+	VADDPS       Y9, Y5, Y9
+	VMULPS       outer<>+0(SB), Y9, Y9
+	VCVTPS2PD    X9, Y2
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y3
+	VORPD        sign<>+0(SB), Y0, Y0
 	VORPD        sign<>+0(SB), Y1, Y1
-	VMAXPD       Y1, Y14, Y1
-	VMINPD       Y1, Y13, Y1
-	VMULPD       log2e<>+0(SB), Y1, Y3
-	VCVTPD2DQY   Y3, X4
-	VCVTDQ2PD    X4, Y3
-	VPMOVSXDQ    X4, Y4
-	VFNMADD231PD ln2Upper<>+0(SB), Y3, Y1
-	VFNMADD231PD ln2Lower<>+0(SB), Y3, Y1
-	VMULPD       sixteenth<>+0(SB), Y1, Y1
-	VMOVUPD      over8<>+0(SB), Y3
-	VFMADD213PD  over7<>+0(SB), Y1, Y3
-	VFMADD213PD  over6<>+0(SB), Y1, Y3
-	VFMADD213PD  over5<>+0(SB), Y1, Y3
-	VFMADD213PD  over4<>+0(SB), Y1, Y3
-	VFMADD213PD  over3<>+0(SB), Y1, Y3
-	VFMADD213PD  over2<>+0(SB), Y1, Y3
-	VFMADD213PD  one<>+0(SB), Y1, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       two<>+0(SB), Y1, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       two<>+0(SB), Y1, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       two<>+0(SB), Y1, Y3
-	VMULPD       Y3, Y1, Y1
-	VADDPD       two<>+0(SB), Y1, Y3
-	VFMADD213PD  one<>+0(SB), Y3, Y1
-	VPADDQ       bias<>+0(SB), Y4, Y4
-	VPSLLQ       $0x34, Y4, Y4
-	VMULPD       Y4, Y1, Y1
-	VADDPD       one<>+0(SB), Y1, Y3
-	VMOVUPD      one<>+0(SB), Y4
-	VBLENDVPD    Y9, Y1, Y4, Y4
-	VDIVPD       Y3, Y4, Y1
-	VMOVAPD      Y2, Y10
 	VORPD        sign<>+0(SB), Y2, Y2
+	VORPD        sign<>+0(SB), Y3, Y3
+	VMAXPD       Y0, Y14, Y0
+	VMINPD       Y0, Y15, Y0
+	VMULPD       log2e<>+0(SB), Y0, Y4
+	VMAXPD       Y1, Y14, Y1
+	VMINPD       Y1, Y15, Y1
+	VMULPD       log2e<>+0(SB), Y1, Y5
 	VMAXPD       Y2, Y14, Y2
-	VMINPD       Y2, Y13, Y2
+	VMINPD       Y2, Y15, Y2
 	VMULPD       log2e<>+0(SB), Y2, Y6
-	VCVTPD2DQY   Y6, X7
-	VCVTDQ2PD    X7, Y6
-	VPMOVSXDQ    X7, Y7
+	VMAXPD       Y3, Y14, Y3
+	VMINPD       Y3, Y15, Y3
+	VMULPD       log2e<>+0(SB), Y3, Y7
+	VCVTPD2DQY   Y4, X8
+	VCVTPD2DQY   Y5, X9
+	VCVTPD2DQY   Y6, X10
+	VCVTPD2DQY   Y7, X11
+	VCVTDQ2PD    X8, Y4
+	VCVTDQ2PD    X9, Y5
+	VCVTDQ2PD    X10, Y6
+	VCVTDQ2PD    X11, Y7
+	VPMOVSXDQ    X8, Y8
+	VPMOVSXDQ    X9, Y9
+	VPMOVSXDQ    X10, Y10
+	VPMOVSXDQ    X11, Y11
+	VFNMADD231PD ln2Upper<>+0(SB), Y4, Y0
+	VFNMADD231PD ln2Upper<>+0(SB), Y5, Y1
 	VFNMADD231PD ln2Upper<>+0(SB), Y6, Y2
+	VFNMADD231PD ln2Upper<>+0(SB), Y7, Y3
+	VFNMADD231PD ln2Lower<>+0(SB), Y4, Y0
+	VFNMADD231PD ln2Lower<>+0(SB), Y5, Y1
 	VFNMADD231PD ln2Lower<>+0(SB), Y6, Y2
+	VFNMADD231PD ln2Lower<>+0(SB), Y7, Y3
+	VMULPD       sixteenth<>+0(SB), Y0, Y0
+	VMOVUPD      over8<>+0(SB), Y4
+	VMULPD       sixteenth<>+0(SB), Y1, Y1
+	VMOVUPD      over8<>+0(SB), Y5
 	VMULPD       sixteenth<>+0(SB), Y2, Y2
 	VMOVUPD      over8<>+0(SB), Y6
+	VMULPD       sixteenth<>+0(SB), Y3, Y3
+	VMOVUPD      over8<>+0(SB), Y7
+	VFMADD213PD  over7<>+0(SB), Y0, Y4
+	VFMADD213PD  over7<>+0(SB), Y1, Y5
 	VFMADD213PD  over7<>+0(SB), Y2, Y6
+	VFMADD213PD  over7<>+0(SB), Y3, Y7
+	VFMADD213PD  over6<>+0(SB), Y0, Y4
+	VFMADD213PD  over6<>+0(SB), Y1, Y5
 	VFMADD213PD  over6<>+0(SB), Y2, Y6
+	VFMADD213PD  over6<>+0(SB), Y3, Y7
+	VFMADD213PD  over5<>+0(SB), Y0, Y4
+	VFMADD213PD  over5<>+0(SB), Y1, Y5
 	VFMADD213PD  over5<>+0(SB), Y2, Y6
+	VFMADD213PD  over5<>+0(SB), Y3, Y7
+	VFMADD213PD  over4<>+0(SB), Y0, Y4
+	VFMADD213PD  over4<>+0(SB), Y1, Y5
 	VFMADD213PD  over4<>+0(SB), Y2, Y6
+	VFMADD213PD  over4<>+0(SB), Y3, Y7
+	VFMADD213PD  over3<>+0(SB), Y0, Y4
+	VFMADD213PD  over3<>+0(SB), Y1, Y5
 	VFMADD213PD  over3<>+0(SB), Y2, Y6
+	VFMADD213PD  over3<>+0(SB), Y3, Y7
+	VFMADD213PD  over2<>+0(SB), Y0, Y4
+	VFMADD213PD  over2<>+0(SB), Y1, Y5
 	VFMADD213PD  over2<>+0(SB), Y2, Y6
+	VFMADD213PD  over2<>+0(SB), Y3, Y7
+	VFMADD213PD  one<>+0(SB), Y0, Y4
+	VFMADD213PD  one<>+0(SB), Y1, Y5
 	VFMADD213PD  one<>+0(SB), Y2, Y6
+	VFMADD213PD  one<>+0(SB), Y3, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
 	VADDPD       two<>+0(SB), Y2, Y6
+	VADDPD       two<>+0(SB), Y3, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
 	VADDPD       two<>+0(SB), Y2, Y6
+	VADDPD       two<>+0(SB), Y3, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
 	VADDPD       two<>+0(SB), Y2, Y6
+	VADDPD       two<>+0(SB), Y3, Y7
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
 	VMULPD       Y6, Y2, Y2
+	VMULPD       Y7, Y3, Y3
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
 	VADDPD       two<>+0(SB), Y2, Y6
+	VADDPD       two<>+0(SB), Y3, Y7
+	VFMADD213PD  one<>+0(SB), Y4, Y0
+	VFMADD213PD  one<>+0(SB), Y5, Y1
 	VFMADD213PD  one<>+0(SB), Y6, Y2
-	VPADDQ       bias<>+0(SB), Y7, Y7
-	VPSLLQ       $0x34, Y7, Y7
-	VMULPD       Y7, Y2, Y2
+	VFMADD213PD  one<>+0(SB), Y7, Y3
+	VPADDQ       bias<>+0(SB), Y8, Y8
+	VPSLLQ       $0x34, Y8, Y8
+	VMULPD       Y8, Y0, Y0
+	VPADDQ       bias<>+0(SB), Y9, Y9
+	VPSLLQ       $0x34, Y9, Y9
+	VMULPD       Y9, Y1, Y1
+	VPADDQ       bias<>+0(SB), Y10, Y10
+	VPSLLQ       $0x34, Y10, Y10
+	VMULPD       Y10, Y2, Y2
+	VPADDQ       bias<>+0(SB), Y11, Y11
+	VPSLLQ       $0x34, Y11, Y11
+	VMULPD       Y11, Y3, Y3
+	VADDPD       one<>+0(SB), Y0, Y4
+	VPMOVSXDQ    (CX), Y12
+	VMOVUPD      one<>+0(SB), Y8
+	VBLENDVPD    Y12, Y0, Y8, Y8
+	VDIVPD       Y4, Y8, Y0
+	VADDPD       one<>+0(SB), Y1, Y5
+	VPMOVSXDQ    16(CX), Y12
+	VMOVUPD      one<>+0(SB), Y9
+	VBLENDVPD    Y12, Y1, Y9, Y9
+	VDIVPD       Y5, Y9, Y1
 	VADDPD       one<>+0(SB), Y2, Y6
-	VMOVUPD      one<>+0(SB), Y7
-	VBLENDVPD    Y10, Y2, Y7, Y7
-	VDIVPD       Y6, Y7, Y2
-	VCVTPD2PSY   Y1, X15
-	VCVTPD2PSY   Y2, X2
-	VINSERTF128  $0x01, X2, Y15, Y15
-	VMULPS       Y15, Y0, Y0
-	VMULPS       (DX), Y0, Y0
-	VMOVUPS      Y0, (AX)
+	VPMOVSXDQ    32(CX), Y12
+	VMOVUPD      one<>+0(SB), Y10
+	VBLENDVPD    Y12, Y2, Y10, Y10
+	VDIVPD       Y6, Y10, Y2
+	VADDPD       one<>+0(SB), Y3, Y7
+	VPMOVSXDQ    48(CX), Y12
+	VMOVUPD      one<>+0(SB), Y11
+	VBLENDVPD    Y12, Y3, Y11, Y11
+	VDIVPD       Y7, Y11, Y3
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X1
+	VINSERTF128  $0x01, X1, Y4, Y4
+	VMULPS       (CX), Y4, Y4
+	VMULPS       (DX), Y4, Y4
+	VMOVUPS      Y4, (AX)
+	VCVTPD2PSY   Y2, X5
+	VCVTPD2PSY   Y3, X3
+	VINSERTF128  $0x01, X3, Y5, Y5
+	VMULPS       32(CX), Y5, Y5
+	VMULPS       32(DX), Y5, Y5
+	VMOVUPS      Y5, 32(AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, DX
+	DECQ         SI
+	JNZ          pairs
+
+pairs_end:
+	TESTQ BX, BX
+	JZ    last_end
+
+last:
+	VMOVUPS      (CX), Y4
+	VMULPS       Y4, Y4, Y8
+	VMULPS       Y4, Y8, Y8
+	VMULPS       cubic<>+0(SB), Y8, Y8
+	VADDPS       Y8, Y4, Y8
+	VMULPS       outer<>+0(SB), Y8, Y8
+	VCVTPS2PD    X8, Y0
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y1
+	VORPD        sign<>+0(SB), Y0, Y0
+	VORPD        sign<>+0(SB), Y1, Y1
+	VMAXPD       Y0, Y14, Y0
+	VMINPD       Y0, Y15, Y0
+	VMULPD       log2e<>+0(SB), Y0, Y4
+	VMAXPD       Y1, Y14, Y1
+	VMINPD       Y1, Y15, Y1
+	VMULPD       log2e<>+0(SB), Y1, Y5
+	VCVTPD2DQY   Y4, X8
+	VCVTPD2DQY   Y5, X9
+	VCVTDQ2PD    X8, Y4
+	VCVTDQ2PD    X9, Y5
+	VPMOVSXDQ    X8, Y8
+	VPMOVSXDQ    X9, Y9
+	VFNMADD231PD ln2Upper<>+0(SB), Y4, Y0
+	VFNMADD231PD ln2Upper<>+0(SB), Y5, Y1
+	VFNMADD231PD ln2Lower<>+0(SB), Y4, Y0
+	VFNMADD231PD ln2Lower<>+0(SB), Y5, Y1
+	VMULPD       sixteenth<>+0(SB), Y0, Y0
+	VMOVUPD      over8<>+0(SB), Y4
+	VMULPD       sixteenth<>+0(SB), Y1, Y1
+	VMOVUPD      over8<>+0(SB), Y5
+	VFMADD213PD  over7<>+0(SB), Y0, Y4
+	VFMADD213PD  over7<>+0(SB), Y1, Y5
+	VFMADD213PD  over6<>+0(SB), Y0, Y4
+	VFMADD213PD  over6<>+0(SB), Y1, Y5
+	VFMADD213PD  over5<>+0(SB), Y0, Y4
+	VFMADD213PD  over5<>+0(SB), Y1, Y5
+	VFMADD213PD  over4<>+0(SB), Y0, Y4
+	VFMADD213PD  over4<>+0(SB), Y1, Y5
+	VFMADD213PD  over3<>+0(SB), Y0, Y4
+	VFMADD213PD  over3<>+0(SB), Y1, Y5
+	VFMADD213PD  over2<>+0(SB), Y0, Y4
+	VFMADD213PD  over2<>+0(SB), Y1, Y5
+	VFMADD213PD  one<>+0(SB), Y0, Y4
+	VFMADD213PD  one<>+0(SB), Y1, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y5, Y1, Y1
+	VADDPD       two<>+0(SB), Y0, Y4
+	VADDPD       two<>+0(SB), Y1, Y5
+	VFMADD213PD  one<>+0(SB), Y4, Y0
+	VFMADD213PD  one<>+0(SB), Y5, Y1
+	VPADDQ       bias<>+0(SB), Y8, Y8
+	VPSLLQ       $0x34, Y8, Y8
+	VMULPD       Y8, Y0, Y0
+	VPADDQ       bias<>+0(SB), Y9, Y9
+	VPSLLQ       $0x34, Y9, Y9
+	VMULPD       Y9, Y1, Y1
+	VADDPD       one<>+0(SB), Y0, Y4
+	VPMOVSXDQ    (CX), Y12
+	VMOVUPD      one<>+0(SB), Y8
+	VBLENDVPD    Y12, Y0, Y8, Y8
+	VDIVPD       Y4, Y8, Y0
+	VADDPD       one<>+0(SB), Y1, Y5
+	VPMOVSXDQ    16(CX), Y12
+	VMOVUPD      one<>+0(SB), Y9
+	VBLENDVPD    Y12, Y1, Y9, Y9
+	VDIVPD       Y5, Y9, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X1
+	VINSERTF128  $0x01, X1, Y4, Y4
+	VMULPS       (CX), Y4, Y4
+	VMULPS       (DX), Y4, Y4
+	VMOVUPS      Y4, (AX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x20, CX
 	ADDQ         $0x20, DX
 	DECQ         BX
-	JNZ          eights
+	JNZ          last
 
-eights_end:
+last_end:
 	VZEROUPPER
 	RET
 

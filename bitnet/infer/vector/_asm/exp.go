@@ -30,49 +30,74 @@ var (
 	sign  = double("sign", math.Copysign(0, -1))
 )
 
-// exp4 is x = exp(x) for four of float64, with the operations of math.Exp on amd64 in their order: the method of Shibata 2010, a series for
-// x reduced to a sixteenth of what is left by powers of two, then squared four times as (1+x)² = 1 + x·(2+x). t are spare.
-func exp4(x VecPhysical, t []VecPhysical, lower, upper VecPhysical, fused bool) {
-	VMAXPD(x, lower, x) // of a NaN and a number these two leave the first operand
-	VMINPD(x, upper, x)
-	VMULPD(log2e, x, t[0])
-	VCVTPD2DQY(t[0], t[1].AsX())
-	VCVTDQ2PD(t[1].AsX(), t[0])
-	VPMOVSXDQ(t[1].AsX(), t[1])
-	if fused {
-		VFNMADD231PD(ln2Upper, t[0], x)
-		VFNMADD231PD(ln2Lower, t[0], x)
-	} else {
-		VMULPD(ln2Upper, t[0], t[2])
-		VSUBPD(t[2], x, x)
-		VMULPD(ln2Lower, t[0], t[2])
-		VSUBPD(t[2], x, x)
+// The registers of a few exponentials side by side, which each have to wait for the last of their operations.
+var (
+	power                        = y[:4]  // x, then its exponential
+	result                       = y[4:8] // of the series
+	doubling                     = y[8:12]
+	spare1, spare2, lower, upper = Y12, Y13, Y14, Y15
+)
+
+func loadLimits() {
+	VMOVUPD(least, lower)
+	VMOVUPD(most, upper)
+}
+
+// exponentials is x = exp(x) for the first n registers of four float64, with the operations of math.Exp on amd64 in their order: the method of
+// Shibata 2010, a series for x reduced to a sixteenth of what is left by powers of two, then squared four times as (1+x)² = 1 + x·(2+x).
+func exponentials(n int, fused bool) {
+	each := func(do func(x, t, k VecPhysical)) {
+		for i := range n {
+			do(power[i], result[i], doubling[i])
+		}
 	}
-	VMULPD(sixteenth, x, x)
-	VMOVUPD(series[0], t[0])
+	each(func(x, t, k VecPhysical) {
+		VMAXPD(x, lower, x) // of a NaN and a number these two leave the first operand
+		VMINPD(x, upper, x)
+		VMULPD(log2e, x, t)
+	})
+	each(func(_, t, k VecPhysical) { VCVTPD2DQY(t, k.AsX()) })
+	each(func(_, t, k VecPhysical) { VCVTDQ2PD(k.AsX(), t) })
+	each(func(_, _, k VecPhysical) { VPMOVSXDQ(k.AsX(), k) })
+	for _, part := range []Mem{ln2Upper, ln2Lower} {
+		each(func(x, t, _ VecPhysical) {
+			if fused {
+				VFNMADD231PD(part, t, x)
+				return
+			}
+			VMULPD(part, t, spare1)
+			VSUBPD(spare1, x, x)
+		})
+	}
+	each(func(x, t, _ VecPhysical) {
+		VMULPD(sixteenth, x, x)
+		VMOVUPD(series[0], t)
+	})
 	for _, c := range series[1:] {
 		if fused {
-			VFMADD213PD(c, x, t[0])
-		} else {
-			VMULPD(x, t[0], t[0])
-			VADDPD(c, t[0], t[0])
+			each(func(x, t, _ VecPhysical) { VFMADD213PD(c, x, t) })
+			continue
 		}
+		each(func(x, t, _ VecPhysical) { VMULPD(x, t, t) })
+		each(func(_, t, _ VecPhysical) { VADDPD(c, t, t) })
 	}
-	VMULPD(t[0], x, x)
+	each(func(x, t, _ VecPhysical) { VMULPD(t, x, x) })
 	for i := range 4 {
-		VADDPD(two, x, t[0])
+		each(func(x, t, _ VecPhysical) { VADDPD(two, x, t) })
 		if fused && i == 3 {
-			VFMADD213PD(one, t[0], x)
+			each(func(x, t, _ VecPhysical) { VFMADD213PD(one, t, x) })
 			break
 		}
-		VMULPD(t[0], x, x)
+		each(func(x, t, _ VecPhysical) { VMULPD(t, x, x) })
 	}
 	if !fused {
-		VADDPD(one, x, x)
+		each(func(x, _, _ VecPhysical) { VADDPD(one, x, x) })
 	}
-	VPADDQ(bias, t[1], t[1])
-	VPSLLQ(U8(52), t[1], t[1])
-	VMULPD(t[1], x, x)
+	each(func(x, _, k VecPhysical) {
+		VPADDQ(bias, k, k)
+		VPSLLQ(U8(52), k, k)
+		VMULPD(k, x, x)
+	})
 }
 
 func variant(name string, fused bool) string {
@@ -82,30 +107,63 @@ func variant(name string, fused bool) string {
 	return name + "AVX2"
 }
 
-// halves runs body for both halves of eight values, then puts what it has left, float64 in out, together as float32 in to.
-func halves(from, to VecPhysical, out [2]VecPhysical, body func(half int)) {
-	VCVTPS2PD(from.AsX(), out[0])
-	VEXTRACTF128(U8(1), from, out[1].AsX())
-	VCVTPS2PD(out[1].AsX(), out[1])
-	for half := range 2 {
-		body(half)
+// overSixteens writes the rest of a function: body for two registers of float32 of all parameters at a time, and for one at the end.
+func overSixteens(body func(at []Mem, eights int), parameters ...string) {
+	var at []Mem
+	for _, p := range parameters {
+		at = append(at, pointer(p))
 	}
-	VCVTPD2PSY(out[0], to.AsX())
-	VCVTPD2PSY(out[1], out[1].AsX())
-	VINSERTF128(U8(1), out[1].AsX(), to, to)
+	advance := func(eights int) {
+		for _, m := range at {
+			ADDQ(U8(eight*eights), m.Base)
+		}
+	}
+	n, pairs := count("eights"), GP64()
+	MOVQ(n, pairs)
+	SHRQ(U8(1), pairs)
+	ANDQ(U8(1), n)
+	loop("pairs", pairs, func() {
+		body(at, 2)
+		advance(2)
+	})
+	loop("last", n, func() {
+		body(at, 1)
+		advance(1)
+	})
+	end()
+}
+
+// widen puts eight of float32 into two registers of power.
+func widen(from VecPhysical, i int) {
+	VCVTPS2PD(from.AsX(), power[2*i])
+	VEXTRACTF128(U8(1), from, from.AsX())
+	VCVTPS2PD(from.AsX(), power[2*i+1])
+}
+
+// narrow takes them back.
+func narrow(to VecPhysical, i int) {
+	low, high := power[2*i], power[2*i+1]
+	VCVTPD2PSY(low, to.AsX())
+	VCVTPD2PSY(high, high.AsX())
+	VINSERTF128(U8(1), high.AsX(), to, to)
 }
 
 func exponential(fused bool) {
 	function(variant("exp", fused), "func(x *float32, eights int, less float32)", "is x = exp(x - less).")
-	broadcast("less", Y15)
-	VMOVUPD(least, Y14)
-	VMOVUPD(most, Y13)
-	overEights(func(at []Mem) {
-		VMOVUPS(at[0], Y0)
-		VSUBPS(Y15, Y0, Y0)
-		out := [2]VecPhysical{Y1, Y2}
-		halves(Y0, Y0, out, func(half int) { exp4(out[half], y[3+3*half:], Y14, Y13, fused) })
-		VMOVUPS(Y0, at[0])
+	broadcast("less", spare2)
+	loadLimits()
+	overSixteens(func(at []Mem, eights int) {
+		for i := range eights {
+			v := result[i]
+			VMOVUPS(at[0].Offset(eight*i), v)
+			VSUBPS(spare2, v, v)
+			widen(v, i)
+		}
+		exponentials(2*eights, fused)
+		for i := range eights {
+			narrow(result[i], i)
+			VMOVUPS(result[i], at[0].Offset(eight*i))
+		}
 	}, "x")
 }
 
@@ -113,12 +171,11 @@ func exponential(fused bool) {
 func doubles(fused bool) {
 	function(variant("exp64", fused), "func(x *float64, fours int)", "is x = exp(x), for values from -200 to 700.")
 	x := pointer("x")
-	VMOVUPD(least, Y14)
-	VMOVUPD(most, Y13)
+	loadLimits()
 	loop("fours", count("fours"), func() {
-		VMOVUPD(x, Y0)
-		exp4(Y0, y[3:], Y14, Y13, fused)
-		VMOVUPD(Y0, x)
+		VMOVUPD(x, power[0])
+		exponentials(1, fused)
+		VMOVUPD(power[0], x)
 		ADDQ(U8(eight), x.Base)
 	})
 	end()
@@ -142,29 +199,35 @@ func tanhArgument(v, u VecPhysical) {
 // below, in float64.
 func gated(name string, fused bool, argument func(v, u VecPhysical)) {
 	function(variant(name, fused), "func(dst, x, up *float32, eights int)", "is dst = "+name+"(x) * up.")
-	VMOVUPD(least, Y14)
-	VMOVUPD(most, Y13)
-	overEights(func(at []Mem) {
-		v, u := Y0, Y15
-		VMOVUPS(at[1], v)
-		if argument != nil {
-			argument(v, u)
-		} else {
-			VMOVAPS(v, u)
+	loadLimits()
+	overSixteens(func(at []Mem, eights int) {
+		for i := range eights {
+			v, u := result[i], doubling[i]
+			VMOVUPS(at[1].Offset(eight*i), v)
+			if argument != nil {
+				argument(v, u)
+				v = u
+			}
+			widen(v, i)
 		}
-		out := [2]VecPhysical{Y1, Y2}
-		halves(u, u, out, func(half int) {
-			e, t, negative := out[half], y[3+3*half:], y[9+half]
-			VMOVAPD(e, negative)
-			VORPD(sign, e, e)
-			exp4(e, t, Y14, Y13, fused)
-			VADDPD(one, e, t[0])
-			VMOVUPD(one, t[1])
-			VBLENDVPD(negative, e, t[1], t[1])
-			VDIVPD(t[0], t[1], e)
-		})
-		VMULPS(u, v, v)
-		VMULPS(at[2], v, v)
-		VMOVUPS(v, at[0])
+		for i := range 2 * eights {
+			VORPD(sign, power[i], power[i])
+		}
+		exponentials(2*eights, fused)
+		for i := range 2 * eights {
+			e, sum, over := power[i], result[i], doubling[i]
+			VADDPD(one, e, sum)
+			VPMOVSXDQ(at[1].Offset(eight/2*i), spare1) // of x, whose sign u has
+			VMOVUPD(one, over)
+			VBLENDVPD(spare1, e, over, over)
+			VDIVPD(sum, over, e)
+		}
+		for i := range eights {
+			v := result[i]
+			narrow(v, i)
+			VMULPS(at[1].Offset(eight*i), v, v)
+			VMULPS(at[2].Offset(eight*i), v, v)
+			VMOVUPS(v, at[0].Offset(eight*i))
+		}
 	}, "dst", "x", "up")
 }
