@@ -3,6 +3,7 @@ package infer
 import (
 	"context"
 
+	"github.com/bitdistill/bitdistill/bitnet/infer/vector"
 	"github.com/bitdistill/bitdistill/bitnet/packed"
 )
 
@@ -24,7 +25,7 @@ func (m *Model) Hidden(ctx context.Context, ids []int32) ([][]float32, error) {
 		}
 		hidden[0] = append(hidden[0], x...)
 	}
-	scale(hidden[0], float32(m.Config.EmbeddingScale()))
+	vector.Scale(hidden[0], float32(m.Config.EmbeddingScale()))
 	m.pass.trace = func(_ int, x []float32) { hidden = append(hidden, append([]float32{}, x...)) }
 	defer func() { m.pass.trace = nil }()
 	if err := s.Append(ctx, ids, nil); err != nil {
@@ -32,7 +33,7 @@ func (m *Model) Hidden(ctx context.Context, ids []int32) ([][]float32, error) {
 	}
 	last := hidden[len(hidden)-1]
 	for i := range ids {
-		rmsNorm(row(last, i, width), row(last, i, width), m.norm, m.Config.NormEps)
+		vector.RMSNorm(row(last, i, width), row(last, i, width), m.norm, m.Config.NormEps)
 	}
 	return hidden, nil
 }

@@ -18,7 +18,8 @@ import (
 
 // Options say how a model computes. The zero value is a good choice.
 type Options struct {
-	Threads int // goroutines that compute; 0 for as many as Go runs at once (GOMAXPROCS)
+	Threads int       // goroutines that compute; 0 for as many as Go runs at once (GOMAXPROCS)
+	Cache   CacheType // how sequences store keys and values: float32, or smaller and faster with long texts
 }
 
 // Model is a model that is ready to compute. Its methods may be called from several goroutines; passes through it take turns, each with
@@ -32,6 +33,7 @@ type Model struct {
 	embedding, head *table
 	layers          []layer
 	norm            []float32
+	cache           CacheType
 
 	passing sync.Mutex // of pass, pool and closed
 	pass    *pass
@@ -51,13 +53,16 @@ func Open(ctx context.Context, path string, o Options) (*Model, error) {
 	if o.Threads < 0 {
 		return nil, fmt.Errorf("infer: %d threads, want at least 1, or 0 for as many as there are processors", o.Threads)
 	}
+	if o.Cache < 0 || int(o.Cache) >= len(cacheNames) {
+		return nil, fmt.Errorf("infer: %s, want CacheF32, CacheF16 or CacheInt8", o.Cache)
+	}
 	if o.Threads == 0 {
 		o.Threads = runtime.GOMAXPROCS(0)
 	}
 	if _, err := packed.Kernel(); err != nil {
 		return nil, err
 	}
-	m := &Model{unmap: func() {}}
+	m := &Model{cache: o.Cache, unmap: func() {}}
 	load := m.openFolder
 	if isNative(path) {
 		load = m.openNative

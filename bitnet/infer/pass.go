@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/bitdistill/bitdistill/bitnet/arch"
+	"github.com/bitdistill/bitdistill/bitnet/infer/vector"
 	"github.com/bitdistill/bitdistill/bitnet/packed"
 )
 
@@ -28,7 +29,8 @@ type pass struct {
 	wanted      []float32                    // [tile, hidden], what the head multiplies
 	frequencies [2][]float32                 // [headDim/2], of layers without and with a window
 	cos, sin    [2][]float32                 // [tile, headDim/2]
-	scores      [][]float32                  // by worker, as long as the longest sequence
+	runs        []run                        // of this pass
+	attending   []attending                  // by worker
 	rooms       [][]float32                  // by worker, for table.read
 	trace       func(block int, x []float32) // takes the output of each block, for tests; may be nil
 
@@ -37,6 +39,8 @@ type pass struct {
 	layer  *layer
 	group  int
 	panels int // of a part of a product
+	stripe int // tokens of a part of what is done token by token
+	split  int // of the heads that share a key head
 	logits []float32
 
 	failing sync.Mutex
@@ -75,7 +79,10 @@ func newPass(m *Model) (*pass, error) {
 	for range m.pool.workers() {
 		p.rooms = append(p.rooms, make([]float32, tableRows*max(c.HiddenSize, c.IntermediateSize, c.Heads*c.HeadDim)))
 	}
-	p.scores = make([][]float32, m.pool.workers())
+	p.runs = make([]run, 0, tile)
+	for range m.pool.workers() {
+		p.attending = append(p.attending, newAttending(max(queryTile, c.Heads/c.KVHeads), c.HeadDim))
+	}
 	for g := range groups {
 		if err := p.inputs[g].make(m.layers[0].linears[g]); err != nil {
 			return nil, err
@@ -112,34 +119,34 @@ func row(x []float32, token, width int) []float32 { return x[token*width:][:widt
 const (
 	packedTime = 1.0 / 32
 	floatTime  = 0.5
-	normTime   = 4 // of a value in all that is done token by token between two products
+	attendTime = 1.0 / 16
+	normTime   = 1 // of a value in all that is done token by token between two products
 )
 
 // run computes tokens, at most a tile of them, and their sequences' keys and values. Logits [n, vocab] are those behind the last n of them.
 func (p *pass) run(tokens []token, logits []float32) error {
 	p.tokens, p.logits, p.err = tokens, logits, nil
 	c := p.Config
-	for w := range p.scores {
+	for w := range p.attending {
 		for _, t := range tokens {
-			if n := t.sequence.capacity; len(p.scores[w]) < n {
-				p.scores[w] = make([]float32, n)
-			}
+			p.attending[w].fit(t.sequence.capacity)
 		}
 	}
+	p.findRuns()
 	p.each(p.embedTask, c.HiddenSize)
 	for i := range p.layers {
 		p.index, p.layer = i, &p.layers[i]
-		p.each(p.enterTask, c.HiddenSize)
+		p.stripes(p.enterTask, c.HiddenSize)
 		p.product(qkv)
 		p.each(p.placeTask, (c.Heads+2*c.KVHeads)*c.HeadDim)
-		p.pool.run(p.attendTask, len(tokens)*c.KVHeads, p.attention())
-		p.each(p.projectTask, c.Heads*c.HeadDim)
+		p.attendAll()
+		p.stripes(p.projectTask, c.Heads*c.HeadDim)
 		p.product(output)
-		p.each(p.mixTask, 2*c.HiddenSize)
+		p.stripes(p.mixTask, 2*c.HiddenSize)
 		p.product(gateUp)
-		p.each(p.gateTask, 4*c.IntermediateSize)
+		p.stripes(p.gateTask, 4*c.IntermediateSize)
 		p.product(down)
-		p.each(p.leaveTask, c.HiddenSize)
+		p.stripes(p.leaveTask, c.HiddenSize)
 		if p.trace != nil {
 			p.trace(i, p.x[:len(tokens)*c.HiddenSize])
 		}
@@ -154,6 +161,21 @@ func (p *pass) run(tokens []token, logits []float32) error {
 func (p *pass) each(t task, width int) {
 	p.pool.run(t, len(p.tokens), float64(len(p.tokens)*width*normTime))
 }
+
+// stripes runs a task for some tokens at a time, whose norms are side by side.
+func (p *pass) stripes(t task, width int) {
+	n := len(p.tokens)
+	p.stripe = min(vector.Lanes, (n+p.pool.workers()-1)/p.pool.workers())
+	p.pool.run(t, (n+p.stripe-1)/p.stripe, float64(n*width*normTime))
+}
+
+// tokensOf are those of a part of stripes.
+func (p *pass) tokensOf(part int) run {
+	return run{part * p.stripe, min((part+1)*p.stripe, len(p.tokens))}
+}
+
+// rows are those of some tokens.
+func rows(x []float32, r run, width int) []float32 { return x[r.from*width : r.to*width] }
 
 func (p *pass) fail(err error) {
 	if err != nil {
@@ -171,7 +193,7 @@ func (p *pass) embed(worker, i int) {
 	p.fail(err)
 	copy(x, values)
 	if s := p.Config.EmbeddingScale(); s != 1 {
-		scale(x, float32(s))
+		vector.Scale(x, float32(s))
 	}
 	for kind, frequencies := range p.frequencies {
 		half := p.Config.HeadDim / 2
@@ -184,29 +206,28 @@ func (p *pass) embed(worker, i int) {
 }
 
 // enter makes the input of the attention.
-func (p *pass) enter(_, i int) {
-	p.norm1(qkv, i, p.layer.inputNorm)
-}
+func (p *pass) enter(_, part int) { p.normInto(qkv, p.tokensOf(part), p.layer.inputNorm) }
 
-// norm1 normalises a token of the residual stream into the input of a group.
-func (p *pass) norm1(group, i int, weight []float32) {
+// normInto normalises tokens of the residual stream into the input of a group.
+func (p *pass) normInto(group int, r run, weight []float32) {
 	in := &p.inputs[group]
-	rmsNorm(row(in.values[0], i, in.width), row(p.x, i, in.width), weight, p.Config.NormEps)
-	p.prepare(group, i)
+	vector.RMSNorm(rows(in.values[0], r, in.width), rows(p.x, r, in.width), weight, p.Config.NormEps)
+	p.prepare(group, r)
 }
 
-// prepare makes what linears multiply of a token of their input: SubLN, then codes.
-func (p *pass) prepare(group, i int) {
+// prepare makes what linears multiply of the tokens of their input: SubLN, then codes.
+func (p *pass) prepare(group int, r run) {
 	in, linears := &p.inputs[group], p.layer.linears[group]
 	for j := range linears {
 		l := &linears[j]
 		s := l.source(j)
-		x := row(in.values[s], i, in.width)
 		if l.subln != nil {
-			rmsNorm(x, row(in.values[0], i, in.width), l.subln, p.Config.Quantization.SubLNEps)
+			vector.RMSNorm(rows(in.values[s], r, in.width), rows(in.values[0], r, in.width), l.subln, p.Config.Quantization.SubLNEps)
 		}
 		if l.ternary != nil && (s > 0 || j == 0) {
-			p.fail(in.codes[s].Quantize(x, i))
+			for i := r.from; i < r.to; i++ {
+				p.fail(in.codes[s].Quantize(row(in.values[s], i, in.width), i))
+			}
 		}
 	}
 }
@@ -254,53 +275,52 @@ func (p *pass) multiplyPanels(worker int, l *linear, i int, panels packed.Span) 
 	}
 	if l.bias != nil {
 		for t := range n {
-			add(row(y, t, l.out)[from:to], l.bias[from:to])
+			vector.Add(row(y, t, l.out)[from:to], l.bias[from:to])
 		}
 	}
 	return err
 }
 
 // project makes the input of the attention's output projection.
-func (p *pass) project(_, i int) { p.prepare(output, i) }
+func (p *pass) project(_, part int) { p.prepare(output, p.tokensOf(part)) }
 
 // mix adds what attention has found to the residual stream, and makes the input of the feed-forward.
-func (p *pass) mix(_, i int) {
-	p.absorb(output, i, p.layer.postAttention)
-	p.norm1(gateUp, i, p.layer.feedForward)
+func (p *pass) mix(_, part int) {
+	r := p.tokensOf(part)
+	p.absorb(output, r, p.layer.postAttention)
+	p.normInto(gateUp, r, p.layer.feedForward)
 }
 
 // absorb adds the output of a group of one linear, behind a norm if there is one.
-func (p *pass) absorb(group, i int, norm []float32) {
+func (p *pass) absorb(group int, r run, norm []float32) {
 	hidden := p.Config.HiddenSize
-	y := row(p.inputs[group].out[0], i, hidden)
+	y := rows(p.inputs[group].out[0], r, hidden)
 	if norm != nil {
-		rmsNorm(y, y, norm, p.Config.NormEps)
+		vector.RMSNorm(y, y, norm, p.Config.NormEps)
 	}
-	add(row(p.x, i, hidden), y)
+	vector.Add(rows(p.x, r, hidden), y)
 }
 
 // gate makes the input of the feed-forward's last linear, with a gated linear unit (Shazeer 2020).
-func (p *pass) gate(_, i int) {
-	in, out := &p.inputs[gateUp], &p.inputs[down]
-	gate, up := row(in.out[0], i, out.width), row(in.out[1], i, out.width)
+func (p *pass) gate(_, part int) {
+	in, out, r := &p.inputs[gateUp], &p.inputs[down], p.tokensOf(part)
+	gate, up, y := rows(in.out[0], r, out.width), rows(in.out[1], r, out.width), rows(out.values[0], r, out.width)
 	if p.Config.Activation() == arch.GELUTanh {
-		geluTanh(row(out.values[0], i, out.width), gate, up)
+		vector.GELUTanh(y, gate, up)
 	} else {
-		silu(row(out.values[0], i, out.width), gate, up)
+		vector.SiLU(y, gate, up)
 	}
-	p.prepare(down, i)
+	p.prepare(down, r)
 }
 
 // leave adds what the feed-forward has made to the residual stream.
-func (p *pass) leave(_, i int) { p.absorb(down, i, p.layer.postFeedForward) }
+func (p *pass) leave(_, part int) { p.absorb(down, p.tokensOf(part), p.layer.postFeedForward) }
 
 // computeHead computes logits.
 func (p *pass) computeHead() {
 	hidden, n := p.Config.HiddenSize, len(p.logits)/p.Config.VocabSize
 	first := len(p.tokens) - n
-	for i := range n {
-		rmsNorm(row(p.wanted, i, hidden), row(p.x, first+i, hidden), p.norm, p.Config.NormEps)
-	}
+	vector.RMSNorm(p.wanted[:n*hidden], p.x[first*hidden:len(p.tokens)*hidden], p.norm, p.Config.NormEps)
 	panels := (p.head.rows + panelRows - 1) / panelRows
 	p.panels = max(1, panels/(4*p.pool.workers()))
 	p.pool.run(p.headTask, (panels+p.panels-1)/p.panels, floatTime*float64(n*hidden*p.head.rows))

@@ -11,14 +11,14 @@ type Sequence struct {
 	model    *Model
 	capacity int
 	ids      []int32
-	keys     [][]float32 // by layer: [kvHeads, capacity, headDim], behind norm and rotation
-	values   [][]float32
+	caches   []cache // by layer: keys, behind norm and rotation, and values
 	tokens   []token // room for a tile
 	logits   []float32
 }
 
 // NewSequence has room for capacity tokens, no more than the model was made for (max_position_embeddings). It takes
-// 8·Layers·KVHeads·HeadDim bytes a token.
+// 8·Layers·KVHeads·HeadDim bytes a token with [CacheF32], 4·Layers·KVHeads·HeadDim with [CacheF16] and 2·Layers·KVHeads·(HeadDim+4)
+// with [CacheInt8]; see [Options].
 func (m *Model) NewSequence(capacity int) (*Sequence, error) {
 	c := m.Config
 	if capacity < 1 || capacity > c.MaxPositions {
@@ -26,8 +26,7 @@ func (m *Model) NewSequence(capacity int) (*Sequence, error) {
 	}
 	s := &Sequence{model: m, capacity: capacity, ids: make([]int32, 0, capacity), tokens: make([]token, 0, tile)}
 	for range c.Layers {
-		s.keys = append(s.keys, make([]float32, capacity*c.KVHeads*c.HeadDim))
-		s.values = append(s.values, make([]float32, capacity*c.KVHeads*c.HeadDim))
+		s.caches = append(s.caches, newCache(m.cache, c.KVHeads, capacity, c.HeadDim))
 	}
 	s.logits = make([]float32, c.VocabSize)
 	return s, nil
@@ -38,17 +37,6 @@ func (s *Sequence) Len() int { return len(s.ids) }
 
 // Truncate forgets all tokens but the first n.
 func (s *Sequence) Truncate(n int) { s.ids = s.ids[:min(max(n, 0), len(s.ids))] }
-
-// key is that of n positions of a head from one on, [n, headDim].
-func (s *Sequence) key(layer, head, position, n int) []float32 {
-	d := s.model.Config.HeadDim
-	return s.keys[layer][(head*s.capacity+position)*d:][:n*d]
-}
-
-func (s *Sequence) value(layer, head, position, n int) []float32 {
-	d := s.model.Config.HeadDim
-	return s.values[layer][(head*s.capacity+position)*d:][:n*d]
-}
 
 // Append reads tokens. Logits [n, vocab] become those behind the last n of them; none are computed for an empty slice. It stops between
 // tiles of tokens with the context's error when that ends; the sequence then has what was read. Nothing is allocated, but for the first
