@@ -131,17 +131,29 @@ func (k kernel) max(x []float32) float32 {
 }
 
 func (k kernel) exponential(x []float32, less float32) {
-	n := k.eights(len(x))
-	switch {
-	case k.exp == goExp:
-		n = 0
-	case n == 0:
-	case k.exp == fusedExp:
-		expFMA(&x[0], n, less)
-	default:
-		expAVX2(&x[0], n, less)
+	if k.exp == goExp {
+		expScalar(x, less)
+		return
 	}
-	expScalar(x[lanes*n:], less)
+	n := len(x) / lanes
+	k.exps(x[:lanes*n], less)
+	if rest := x[lanes*n:]; len(rest) > 0 { // math.Exp would take longer than eight at once
+		var all [lanes]float32
+		copy(all[:], rest)
+		k.exps(all[:], less)
+		copy(rest, all[:])
+	}
+}
+
+// exps is exponential for a multiple of eight values.
+func (k kernel) exps(x []float32, less float32) {
+	switch {
+	case len(x) == 0:
+	case k.exp == fusedExp:
+		expFMA(&x[0], len(x)/lanes, less)
+	default:
+		expAVX2(&x[0], len(x)/lanes, less)
+	}
 }
 
 func (k kernel) silu(dst, x, up []float32) {
