@@ -36,10 +36,8 @@ func (p *pass) first(position int) int {
 	return 0
 }
 
-const (
-	queryTile = 16 // queries that share what is read of keys and values, about
-	keyTile   = 64 // positions of which they do so at a time, near the first cache
-)
+// queryTile is about how many queries share what is read of keys and values.
+const queryTile = 16
 
 // run is some tokens of a text, one behind the other.
 type run struct{ from, to int }
@@ -142,10 +140,18 @@ func (a *attending) score() {
 		clear(row(a.scores, q, a.stride)[:roundUp(a.end-a.base)])
 	}
 	x := vector.Rows{Values: a.queries, Stride: a.part.dim, Count: len(a.sees)}
-	for at := a.base; at < a.end; at += keyTile {
+	for at := a.base; at < a.end; {
+		n := a.tileAt(at)
 		dst := vector.Rows{Values: a.scores[at-a.base:], Stride: a.stride, Count: len(a.sees)}
-		vector.AddProduct(dst, x, a.part.keyBlocks(a.head, at, min(keyTile, a.end-at), a.tile))
+		vector.AddProduct(dst, x, a.part.keyBlocks(a.head, at, n, a.tile))
+		at += n
 	}
+}
+
+// tileAt is how many positions are taken at once from one on.
+func (a *attending) tileAt(position int) int {
+	n := a.part.atOnce()
+	return min(n-position%n, a.end-position)
 }
 
 // weights are those of what a query sees, or scores before.
@@ -177,8 +183,10 @@ func (a *attending) weigh() {
 func (a *attending) mean() {
 	const together = 4
 	clear(a.means[:len(a.sees)*roundUp(a.part.dim)])
-	for at := a.sees[0].from; at < a.end; at += keyTile {
-		t := tileOfValues{a, at, a.part.valueBlocks(a.head, at, min(keyTile, a.end-at), a.tile)}
+	for at := a.sees[0].from; at < a.end; {
+		n := a.tileAt(at)
+		t := tileOfValues{a, at, a.part.valueBlocks(a.head, at, n, a.tile)}
+		at += n
 		for q := 0; q < len(a.sees); q += together {
 			n := min(together, len(a.sees)-q)
 			t.add(q, n)

@@ -41,12 +41,23 @@ func (t *CacheType) UnmarshalText(text []byte) error {
 // MarshalText gives f32, f16 or int8.
 func (t CacheType) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
-// cache has the keys and values of a layer. Room for positions is a multiple of eight, so that keys of eight positions are the columns of
-// a block (see vector.Blocks), whose rows are a head's dimensions; and eight dimensions of values are those of another, whose rows are
-// positions. So what attention adds up side by side is read front to back.
+// keyTile is how many positions attention takes at most at a time, near the first cache.
+const keyTile = 64
+
+// atOnce is how many it takes of a cache: half of a tile if that is converted, since both have to be near.
+func (c *cache) atOnce() int {
+	if c.keys.kind == CacheF32 {
+		return keyTile
+	}
+	return keyTile / 2
+}
+
+// cache has the keys and values of a layer. Keys of eight positions are the columns of a block (see vector.Blocks), whose rows are a head's
+// dimensions. Eight dimensions of values are those of another, whose rows are the positions of a tile. So sums side by side are of numbers
+// side by side, and memory is read front to back: keys are [heads, positions/8, dim, 8], values [heads, positions/64, dim/8, 64, 8].
 type cache struct {
 	keys, values half
-	room, dim    int // positions, and dimensions of a head
+	room, dim    int // positions, a multiple of a tile, and dimensions of a head
 }
 
 // half is one half of a cache: numbers of one type, with a scale for each head and position if that is int8.
@@ -59,7 +70,7 @@ type half struct {
 }
 
 func newCache(kind CacheType, heads, capacity, dim int) cache {
-	room := roundUp(capacity)
+	room := (capacity + keyTile - 1) / keyTile * keyTile
 	return cache{newHalf(kind, heads, room, dim), newHalf(kind, heads, room, roundUp(dim)), room, dim}
 }
 
@@ -84,7 +95,13 @@ func (c *cache) put(head, position int, key, value []float32, r *cacheRoom) {
 	scale := head*c.room + position
 	at := (head*c.room+position)*c.dim - position%vector.Lanes*(c.dim-1)
 	c.keys.put(at, scale, 1, vector.Lanes, key, r)
-	c.values.put(head*c.room*roundUp(c.dim)+position*vector.Lanes, scale, vector.Lanes, c.room*vector.Lanes, value, r)
+	c.values.put(c.value(head, position), scale, vector.Lanes, keyTile*vector.Lanes, value, r)
+}
+
+// value is where the first dimensions of a value are. Others are a tile of such apart.
+func (c *cache) value(head, position int) int {
+	within := position % keyTile
+	return (head*c.room+position-within)*roundUp(c.dim) + within*vector.Lanes
 }
 
 // cacheRoom is what put converts into, as long as a head.
@@ -126,10 +143,10 @@ func (c *cache) keyBlocks(head, from, n int, room []float32) vector.Blocks {
 	return b
 }
 
-// valueBlocks are n positions from one on as a matrix [n, dim].
+// valueBlocks are n positions of a tile from one on as a matrix [n, dim].
 func (c *cache) valueBlocks(head, from, n int, room []float32) vector.Blocks {
-	b := vector.Blocks{Stride: c.room * vector.Lanes, Rows: n, Count: roundUp(c.dim) / vector.Lanes}
-	at := head*c.room*roundUp(c.dim) + from*vector.Lanes
+	b := vector.Blocks{Stride: keyTile * vector.Lanes, Rows: n, Count: roundUp(c.dim) / vector.Lanes}
+	at := c.value(head, from)
 	if c.values.kind == CacheF32 {
 		b.Values = c.values.floats[at:]
 		return b

@@ -2,7 +2,8 @@
 // labels. Ternary linears are multiplied by bitnet/packed, all else is here. It needs neither GoMLX nor cgo.
 //
 // What does not belong here: training, its graphs (bitnet/decoder) and its quantizers (bitnet); the layout and the product of ternary
-// matrices (bitnet/packed); files of models (bitnet/native, bitnet/hf/files); tasks, prompts and measures of whole data sets (distill).
+// matrices (bitnet/packed); loops over float32 (bitnet/infer/vector); files of models (bitnet/native, bitnet/hf/files); tasks,
+// prompts and measures of whole data sets (distill).
 //
 // # Equality with training
 //
@@ -13,6 +14,9 @@
 // A token's values do not depend on what is computed beside it: a text that is read at once, piece by piece, or among others gives the same
 // logits, bit for bit.
 //
+// Caches of float16 and int8 round keys and values, and so are exceptions too; in a ternary model codes at ties may then change.
+//
 // Files: open.go and source.go load; table.go and layer.go are what a model is made of; pass.go and attention.go compute, float.go has
-// the loops and pool.go the threads; sequence.go remembers a text; generate.go, sample.go and classify.go use one.
+// loops in Go and pool.go the threads; cache.go has keys and values; sequence.go remembers a text; generate.go, sample.go and
+// classify.go use one.
 package infer

@@ -9,7 +9,7 @@ import (
 type task func(worker, part int)
 
 // pool are goroutines that stay, since starting one for each product would cost more than small products do. A helper that has nothing
-// to do looks for a task some thousand times, for the next product is near, and then sleeps.
+// to do looks for a task for about a tenth of a millisecond, for the next product is near, and then sleeps.
 type pool struct {
 	helpers  []helper
 	epoch    atomic.Uint32 // of the task that is there; counted up for each
@@ -27,9 +27,9 @@ type helper struct {
 }
 
 const (
-	looks      = 4000 // for a task, before a helper sleeps
-	breath     = 128  // looks between two at which another goroutine may run
-	enoughWork = 1e5  // operations for which a second worker pays
+	looks      = 40000 // for a task, before a helper sleeps
+	breath     = 128   // looks between two at which another goroutine may run
+	enoughWork = 1e4   // nanoseconds for which a second worker pays
 )
 
 func newPool(workers int) *pool {
@@ -43,7 +43,7 @@ func newPool(workers int) *pool {
 
 func (p *pool) workers() int { return len(p.helpers) + 1 }
 
-// run computes all parts of a task, the caller's goroutine with the others; work is about how many operations they are in all. One task
+// run computes all parts of a task, the caller's goroutine with the others; work is about how many nanoseconds they take in all. One task
 // at a time.
 func (p *pool) run(t task, parts int, work float64) {
 	if len(p.helpers) == 0 || parts == 1 || work < enoughWork {
