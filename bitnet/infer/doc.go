@@ -1,8 +1,8 @@
 // Package infer runs a model on a CPU: it opens what training or a conversion has left, computes logits, writes text and chooses among
-// labels. Ternary linears are multiplied by bitnet/packed, all else is here. It needs neither GoMLX nor cgo.
+// labels. Ternary linears are multiplied by bitnet/packed, other matrices by bitnet/infer/rows, all else is here. It needs neither GoMLX nor cgo.
 //
 // What does not belong here: training, its graphs (bitnet/decoder) and its quantizers (bitnet); the layout and the product of ternary
-// matrices (bitnet/packed); files of models (bitnet/native, bitnet/hf/files); tasks, prompts and measures of whole data sets (distill).
+// matrices (bitnet/packed) and of others (bitnet/infer/rows); files of models (bitnet/native, bitnet/hf/files); tasks, prompts and measures of whole data sets (distill).
 //
 // # Equality with training
 //
@@ -13,6 +13,6 @@
 // A token's values do not depend on what is computed beside it: a text that is read at once, piece by piece, or among others gives the same
 // logits, bit for bit.
 //
-// Files: open.go and source.go load; table.go and layer.go are what a model is made of; pass.go and attention.go compute, float.go has
+// Files: open.go and source.go load; layer.go is what a model is made of; pass.go and attention.go compute, float.go has
 // the loops and pool.go the threads; sequence.go remembers a text; generate.go, sample.go and classify.go use one.
 package infer

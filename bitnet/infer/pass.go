@@ -2,9 +2,11 @@ package infer
 
 import (
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/bitdistill/bitdistill/bitnet/arch"
+	"github.com/bitdistill/bitdistill/bitnet/infer/rows"
 	"github.com/bitdistill/bitdistill/bitnet/packed"
 )
 
@@ -26,10 +28,10 @@ type pass struct {
 	x           []float32 // [tile, hidden], the residual stream
 	inputs      [len(groups)]input
 	wanted      []float32                    // [tile, hidden], what the head multiplies
+	wantedCodes *rows.Codes                  // of wanted, nil if the head has no blocks
 	frequencies [2][]float32                 // [headDim/2], of layers without and with a window
 	cos, sin    [2][]float32                 // [tile, headDim/2]
 	scores      [][]float32                  // by worker, as long as the longest sequence
-	rooms       [][]float32                  // by worker, for table.read
 	trace       func(block int, x []float32) // takes the output of each block, for tests; may be nil
 
 	// What tasks compute.
@@ -43,7 +45,7 @@ type pass struct {
 	err     error
 
 	// The tasks as functions, made once: a new one would be allocated for each call.
-	embedTask, enterTask, placeTask, attendTask, projectTask, mixTask, gateTask, multiplyTask, leaveTask, headTask task
+	embedTask, enterTask, placeTask, attendTask, projectTask, mixTask, gateTask, multiplyTask, leaveTask, endTask, headTask task
 }
 
 // input is that of a group of linears, and their outputs.
@@ -51,6 +53,7 @@ type input struct {
 	width  int
 	values [4][]float32           // [tile, width]: as it comes, then behind the SubLN of each linear that has one
 	codes  [4]*packed.Activations // of values, nil in full precision
+	blocks [4]*rows.Codes         // of values, nil where no layer has a matrix of blocks
 	out    [3][]float32           // [tile, out] of each linear
 }
 
@@ -72,22 +75,26 @@ func newPass(m *Model) (*pass, error) {
 	if c.SlidingWindow > 0 {
 		p.frequencies[1] = c.Frequencies(true)
 	}
-	for range m.pool.workers() {
-		p.rooms = append(p.rooms, make([]float32, tableRows*max(c.HiddenSize, c.IntermediateSize, c.Heads*c.HeadDim)))
-	}
 	p.scores = make([][]float32, m.pool.workers())
 	for g := range groups {
-		if err := p.inputs[g].make(m.layers[0].linears[g]); err != nil {
+		if err := p.inputs[g].make(m.layers, g); err != nil {
+			return nil, err
+		}
+	}
+	if m.head.Blocks() {
+		var err error
+		if p.wantedCodes, err = rows.NewCodes(c.HiddenSize, tile); err != nil {
 			return nil, err
 		}
 	}
 	p.embedTask, p.enterTask, p.placeTask, p.attendTask, p.projectTask = p.embed, p.enter, p.place, p.attend, p.project
-	p.mixTask, p.gateTask, p.multiplyTask, p.leaveTask, p.headTask = p.mix, p.gate, p.multiply, p.leave, p.multiplyHead
+	p.mixTask, p.gateTask, p.multiplyTask, p.leaveTask, p.endTask, p.headTask = p.mix, p.gate, p.multiply, p.leave, p.end, p.multiplyHead
 	return p, nil
 }
 
-// make has room for the linears of a group, which all layers have alike.
-func (in *input) make(linears []linear) (err error) {
+// make has room for the linears of a group, which all layers have alike but for the types of matrices.
+func (in *input) make(layers []layer, group int) (err error) {
+	linears := layers[0].linears[group]
 	in.width = linears[0].in
 	in.values[0] = make([]float32, tile*in.width)
 	for i := range linears {
@@ -98,6 +105,12 @@ func (in *input) make(linears []linear) (err error) {
 		}
 		if l.ternary != nil && in.codes[s] == nil {
 			if in.codes[s], err = packed.NewActivations(in.width, tile); err != nil {
+				return err
+			}
+		}
+		blocks := func(other layer) bool { return other.linears[group][i].blocks() }
+		if in.blocks[s] == nil && slices.ContainsFunc(layers, blocks) {
+			if in.blocks[s], err = rows.NewCodes(in.width, tile); err != nil {
 				return err
 			}
 		}
@@ -164,12 +177,10 @@ func (p *pass) fail(err error) {
 }
 
 // embed looks a token up, and computes its rotations.
-func (p *pass) embed(worker, i int) {
+func (p *pass) embed(_, i int) {
 	t := p.tokens[i]
 	x := row(p.x, i, p.Config.HiddenSize)
-	values, err := p.embedding.read(int(t.id), 1, p.rooms[worker])
-	p.fail(err)
-	copy(x, values)
+	p.fail(p.embedding.Read(x, int(t.id)))
 	if s := p.Config.EmbeddingScale(); s != 1 {
 		scale(x, float32(s))
 	}
@@ -208,6 +219,9 @@ func (p *pass) prepare(group, i int) {
 		if l.ternary != nil && (s > 0 || j == 0) {
 			p.fail(in.codes[s].Quantize(x, i))
 		}
+		if l.blocks() {
+			p.fail(in.blocks[s].Set(i, x))
+		}
 	}
 }
 
@@ -218,31 +232,31 @@ func (p *pass) product(group int) {
 	for i := range p.layer.linears[group] {
 		l := &p.layer.linears[group][i]
 		panels += l.panels()
-		t := floatTime
 		if l.ternary != nil {
-			t = packedTime
+			work += packedTime * float64(len(p.tokens)*l.out*l.in)
+		} else {
+			work += l.full.Nanoseconds(l.out, len(p.tokens))
 		}
-		work += t * float64(len(p.tokens)*l.out*l.in)
 	}
 	p.panels = max(1, panels/(4*p.pool.workers()))
 	p.pool.run(p.multiplyTask, (panels+p.panels-1)/p.panels, work)
 }
 
 // multiply computes some panels of a product.
-func (p *pass) multiply(worker, part int) {
+func (p *pass) multiply(_, part int) {
 	linears := p.layer.linears[p.group]
 	from, to := part*p.panels, (part+1)*p.panels
 	for i := range linears {
 		l := &linears[i]
 		n := l.panels()
 		if span := (packed.Span{From: max(from, 0), To: min(to, n)}); span.From < span.To {
-			p.fail(p.multiplyPanels(worker, l, i, span))
+			p.fail(p.multiplyPanels(l, i, span))
 		}
 		from, to = from-n, to-n
 	}
 }
 
-func (p *pass) multiplyPanels(worker int, l *linear, i int, panels packed.Span) error {
+func (p *pass) multiplyPanels(l *linear, i int, panels packed.Span) error {
 	in, n := &p.inputs[p.group], len(p.tokens)
 	s, y := l.source(i), in.out[i]
 	from, to := panels.From*panelRows, min(panels.To*panelRows, l.out)
@@ -250,7 +264,7 @@ func (p *pass) multiplyPanels(worker int, l *linear, i int, panels packed.Span) 
 	if l.ternary != nil {
 		err = l.ternary.Mul(y, in.codes[s], panels, packed.Span{To: n})
 	} else {
-		err = l.full.multiply(y, in.values[s][:n*l.in], from, to, p.rooms[worker])
+		err = l.full.Mul(y, in.values[s][:n*l.in], in.blocks[s], from, to)
 	}
 	if l.bias != nil {
 		for t := range n {
@@ -296,18 +310,27 @@ func (p *pass) leave(_, i int) { p.absorb(down, i, p.layer.postFeedForward) }
 
 // computeHead computes logits.
 func (p *pass) computeHead() {
-	hidden, n := p.Config.HiddenSize, len(p.logits)/p.Config.VocabSize
-	first := len(p.tokens) - n
-	for i := range n {
-		rmsNorm(row(p.wanted, i, hidden), row(p.x, first+i, hidden), p.norm, p.Config.NormEps)
-	}
-	panels := (p.head.rows + panelRows - 1) / panelRows
+	vocab := p.Config.VocabSize
+	n := len(p.logits) / vocab
+	p.pool.run(p.endTask, n, float64(n*p.Config.HiddenSize*normTime))
+	panels := (vocab + panelRows - 1) / panelRows
 	p.panels = max(1, panels/(4*p.pool.workers()))
-	p.pool.run(p.headTask, (panels+p.panels-1)/p.panels, floatTime*float64(n*hidden*p.head.rows))
+	p.pool.run(p.headTask, (panels+p.panels-1)/p.panels, p.head.Nanoseconds(vocab, n))
 }
 
-func (p *pass) multiplyHead(worker, part int) {
-	from, to := part*p.panels*panelRows, min((part+1)*p.panels*panelRows, p.head.rows)
-	n := len(p.logits) / p.Config.VocabSize
-	p.fail(p.head.multiply(p.logits, p.wanted[:n*p.Config.HiddenSize], from, to, p.rooms[worker]))
+// end makes the input of the head.
+func (p *pass) end(_, i int) {
+	hidden, first := p.Config.HiddenSize, len(p.tokens)-len(p.logits)/p.Config.VocabSize
+	x := row(p.wanted, i, hidden)
+	rmsNorm(x, row(p.x, first+i, hidden), p.norm, p.Config.NormEps)
+	if p.wantedCodes != nil {
+		p.fail(p.wantedCodes.Set(i, x))
+	}
+}
+
+func (p *pass) multiplyHead(_, part int) {
+	vocab := p.Config.VocabSize
+	from, to := part*p.panels*panelRows, min((part+1)*p.panels*panelRows, vocab)
+	n := len(p.logits) / vocab
+	p.fail(p.head.Mul(p.logits, p.wanted[:n*p.Config.HiddenSize], p.wantedCodes, from, to))
 }

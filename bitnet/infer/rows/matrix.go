@@ -43,6 +43,15 @@ func (m *Matrix) Dims() (rows, width int) { return m.rows, m.width }
 // Blocks reports whether the type has blocks, so that Mul wants codes.
 func (m *Matrix) Blocks() bool { return m.kind.BlockSize() > 1 }
 
+// Nanoseconds is roughly how long some rows times tokens take.
+func (m *Matrix) Nanoseconds(rows, tokens int) float64 {
+	const bytes, products = 16, 16 // in one
+	if !vectors {
+		return float64(rows * m.width * tokens)
+	}
+	return float64(rows) * (float64(m.pitch)/bytes + float64(m.width*tokens)/products)
+}
+
 // Read puts the values of a row into dst, which has room for them.
 func (m *Matrix) Read(dst []float32, row int) error {
 	return gguf.Dequantize(m.kind, dst, m.data[row*m.pitch:][:m.pitch])
