@@ -80,11 +80,18 @@ func (s source) row(i, disp int) Mem {
 	return m
 }
 
-// transpose gives vectors of a dword of eight rows each, from a row and an offset on.
-func (s source) transpose(first, disp int) []VecPhysical {
-	a, t := y[4:8], y[8:12]
+// Registers of the kernels of 16 rows.
+var (
+	highBits = Y2 // a mask, for bfloat16
+	free     = y[8:12]
+	vectors  = [2][]VecPhysical{y[4:8], y[12:16]} // of the upper and of the lower eight rows
+)
+
+// transpose fills vectors with a dword of eight rows each, from an offset on.
+func (s source) transpose(half, disp int) {
+	a, t := vectors[half], free
 	for i, v := range a {
-		s.four(s.row(first+i, disp), s.row(first+4+i, disp), v)
+		s.four(s.row(eight*half+i, disp), s.row(eight*half+4+i, disp), v)
 	}
 	VUNPCKLPS(a[1], a[0], t[0])
 	VUNPCKLPS(a[3], a[2], t[1])
@@ -94,24 +101,20 @@ func (s source) transpose(first, disp int) []VecPhysical {
 	VUNPCKHPD(t[1], t[0], a[1])
 	VUNPCKLPD(t[3], t[2], a[2])
 	VUNPCKHPD(t[3], t[2], a[3])
-	return a
 }
 
-// eachColumn runs body with eight rows of each of some columns, from an offset on.
-func (s source) eachColumn(first, from, columns int, body func(column int, w VecPhysical)) {
-	for c := from; c < from+columns; c += s.columns {
-		for i, v := range s.transpose(first, c*s.size) {
-			if s.columns == 4 {
-				body(c+i, v)
-				continue
-			}
-			even := Y12
-			VPSLLD(U8(16), v, even)
-			body(c+2*i, even)
-			VPAND(v, Y13, v)
-			body(c+2*i+1, v)
-		}
+// column leaves one of those that were transposed in a register, in order.
+func (s source) column(half, i int) VecPhysical {
+	if s.columns == 4 {
+		return vectors[half][i]
 	}
+	v, even := vectors[half][i/2], free[half]
+	if i%2 == 0 {
+		VPSLLD(U8(16), v, even)
+		return even
+	}
+	VPAND(v, highBits, v)
+	return v
 }
 
 var highHalf = constant("highHalf", 0xffff0000)
@@ -119,40 +122,92 @@ var highHalf = constant("highHalf", 0xffff0000)
 // begin has the constants in registers.
 func (s source) begin() {
 	if s.columns == 8 {
-		VPBROADCASTD(highHalf, Y13)
+		VPBROADCASTD(highHalf, highBits)
 	}
 }
 
-// advance goes on by eight columns, and has memory bring as many bytes of the next rows.
-func (s source) advance() {
-	for i := range rows * eight * s.size / 64 {
+// line is how many columns of a row a line of the caches has.
+func (s stored) line() int { return 64 / s.size }
+
+// split gives how many lines there are in so many times eight columns, and how many times eight columns more.
+func (s source) split(eights Register) (lines, rest Register) {
+	lines, rest = GP64(), eights
+	n := s.line() / eight
+	MOVQ(eights, lines)
+	SHRQ(U8(log2(n)), lines)
+	ANDQ(U8(n-1), rest)
+	return lines, rest
+}
+
+func log2(n int) (bits int) {
+	for ; n > 1; n /= 2 {
+		bits++
+	}
+	return bits
+}
+
+// advance goes on by some columns, and has memory bring as many bytes of what comes next.
+func (s source) advance(columns int) {
+	for i := range rows * columns * s.size / 64 {
 		PREFETCHT0(s.ahead.Offset(64 * i))
 	}
-	ADDQ(U32(rows*eight*s.size), s.ahead.Base)
+	ADDQ(U32(rows*columns*s.size), s.ahead.Base)
 	for _, at := range s.at {
-		ADDQ(U8(eight*s.size), at.Base)
+		ADDQ(U8(columns*s.size), at.Base)
 	}
 }
 
-// dots multiplies with one token.
+// dots multiplies with one token. The lower eight rows are a line of the caches behind the upper ones: where rows are a multiple of 4096 bytes
+// apart, the first cache has room for the same line of few of them. (Bringing them to a buffer first is slower.)
 func dots(s stored) {
 	name := "dots" + s.name
 	function(name, "func(sums *float32, rows *byte, x *float32, pitch, ahead, eights int)",
 		name+" adds up the products of 16 rows, pitch bytes apart, with 8*eights values, each sum from first to last, and has as many bytes fetched from ahead bytes on.")
-	sums, src, x, eights := pointer("sums"), loadSource(s), pointer("x"), Load(Param("eights"), GP64())
+	sums, src, x := pointer("sums"), loadSource(s), pointer("x")
+	lines, rest := src.split(Load(Param("eights"), GP64()))
 	acc := y[:2]
 	zero(acc...)
 	src.begin()
-	loop("columns", eights, func() {
-		for half, sum := range acc {
-			src.eachColumn(eight*half, 0, eight, func(column int, w VecPhysical) {
-				VBROADCASTSS(x.Offset(4*column), Y14)
-				VMULPS(w, Y14, Y14)
-				VADDPS(Y14, sum, sum)
-			})
+	// columns adds products of columns from from[half] on; a negative number leaves a half out.
+	columns := func(n int, from ...int) {
+		for c := 0; c < n; c += s.columns {
+			for half, at := range from {
+				if at >= 0 {
+					src.transpose(half, (at+c)*s.size)
+				}
+			}
+			for i := range s.columns {
+				for half, at := range from {
+					if at < 0 {
+						continue
+					}
+					w, product := src.column(half, i), free[2+half]
+					VBROADCASTSS(x.Offset(4*(at+c+i)), product)
+					VMULPS(w, product, product)
+					VADDPS(product, acc[half], acc[half])
+				}
+			}
 		}
-		src.advance()
-		ADDQ(U8(4*eight), x.Base)
+	}
+	advance := func(n int) {
+		src.advance(n)
+		ADDQ(U8(4*n), x.Base)
+	}
+	line := s.line()
+	TESTQ(lines, lines)
+	JZ(LabelRef("rest"))
+	columns(line, 0, -1)
+	DECQ(lines)
+	loop("lines", lines, func() {
+		columns(line, line, 0)
+		advance(line)
+	})
+	columns(line, -1, 0)
+	advance(line)
+	Label("rest")
+	loop("eights", rest, func() {
+		columns(eight, 0, 0)
+		advance(eight)
 	})
 	for half, sum := range acc {
 		VMOVUPS(sum, sums.Offset(4*eight*half))
@@ -165,18 +220,24 @@ func dots(s stored) {
 func spread(s stored) {
 	name := "spread" + s.name
 	function(name, "func(columns *float32, rows *byte, pitch, ahead, eights int)",
-		name+" writes 8*eights columns of 16 rows, pitch bytes apart, one behind the other, and has bytes fetched as "+"dots"+s.name+" does.")
-	columns, src, eights := pointer("columns"), loadSource(s), Load(Param("eights"), GP64())
+		name+" writes 8*eights columns of 16 rows, pitch bytes apart, one behind the other, and has bytes fetched as dots"+s.name+" does.")
+	columns, src := pointer("columns"), loadSource(s)
+	lines, rest := src.split(Load(Param("eights"), GP64()))
 	src.begin()
-	loop("columns", eights, func() {
+	write := func(n int) {
 		for half := range 2 {
-			src.eachColumn(eight*half, 0, eight, func(column int, w VecPhysical) {
-				VMOVUPS(w, columns.Offset(rowBytes*column+4*eight*half))
-			})
+			for c := 0; c < n; c += s.columns {
+				src.transpose(half, c*s.size)
+				for i := range s.columns {
+					VMOVUPS(src.column(half, i), columns.Offset(rowBytes*(c+i)+4*eight*half))
+				}
+			}
 		}
-		src.advance()
-		ADDQ(U32(rowBytes*eight), columns.Base)
-	})
+		src.advance(n)
+		ADDQ(U32(rowBytes*n), columns.Base)
+	}
+	loop("lines", lines, func() { write(s.line()) })
+	loop("eights", rest, func() { write(eight) })
 	VZEROUPPER()
 	RET()
 }
