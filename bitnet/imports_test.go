@@ -8,7 +8,7 @@ import (
 
 // TestWithoutGoMLX: what an engine that knows nothing of GoMLX is made of does not import it.
 func TestWithoutGoMLX(t *testing.T) {
-	for _, folder := range []string{"arch", "gguf", "hf/bpe", "hf/chat", "hf/files", "infer", "native", "packed"} {
+	for _, folder := range []string{"arch", "gguf", "hf/bpe", "hf/chat", "hf/files", "infer", "infer/rows", "native", "packed"} {
 		out, err := exec.Command("go", "list", "-deps", "./"+folder).CombinedOutput()
 		if err != nil {
 			t.Fatalf("go list: %v\n%s", err, out)

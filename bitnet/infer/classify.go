@@ -3,6 +3,7 @@ package infer
 import (
 	"context"
 	"fmt"
+	"math"
 )
 
 // Classify scores candidates by the log-probability of their whole token sequences behind a prompt. The prompt is read once.
@@ -50,4 +51,17 @@ func (s *Sequence) Classify(ctx context.Context, prompt []int32, candidates [][]
 		s.Truncate(len(prompt))
 	}
 	return scores, nil
+}
+
+// logSum is the logarithm of the sum of exp(logits), in float64.
+func logSum(logits []float32) float64 {
+	peak := float64(logits[0])
+	for _, v := range logits {
+		peak = max(peak, float64(v))
+	}
+	sum := 0.0
+	for _, v := range logits {
+		sum += math.Exp(float64(v) - peak)
+	}
+	return peak + math.Log(sum)
 }

@@ -1,9 +1,9 @@
 // Package infer runs a model on a CPU: it opens what training or a conversion has left, computes logits, writes text and chooses among
-// labels. Ternary linears are multiplied by bitnet/packed, all else is here. It needs neither GoMLX nor cgo.
+// labels. Ternary linears are multiplied by bitnet/packed, other matrices by bitnet/infer/rows, all else is here. It needs neither GoMLX nor cgo.
 //
 // What does not belong here: training, its graphs (bitnet/decoder) and its quantizers (bitnet); the layout and the product of ternary
-// matrices (bitnet/packed); loops over float32 (bitnet/infer/vector); files of models (bitnet/native, bitnet/hf/files); tasks,
-// prompts and measures of whole data sets (distill).
+// matrices (bitnet/packed) and of others (bitnet/infer/rows); loops over float32 (bitnet/infer/vector); files of models (bitnet/native,
+// bitnet/hf/files); tasks, prompts and measures of whole data sets (distill).
 //
 // # Equality with training
 //
@@ -16,7 +16,6 @@
 //
 // Caches of float16 and int8 round keys and values, and so are exceptions too; in a ternary model codes at ties may then change.
 //
-// Files: open.go and source.go load; table.go and layer.go are what a model is made of; pass.go and attention.go compute, float.go has
-// loops in Go and pool.go the threads; cache.go has keys and values; sequence.go remembers a text; generate.go, sample.go and
-// classify.go use one.
+// Files: open.go and source.go load; layer.go is what a model is made of; pass.go and attention.go compute, and pool.go has the
+// threads; cache.go has keys and values; sequence.go remembers a text; generate.go, sample.go and classify.go use one.
 package infer

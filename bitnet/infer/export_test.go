@@ -16,8 +16,8 @@ func (m *Model) Hidden(ctx context.Context, ids []int32) ([][]float32, error) {
 	width := m.Config.HiddenSize
 	var hidden [][]float32
 	for i, id := range ids {
-		x, err := m.embedding.read(int(id), 1, make([]float32, width*tableRows))
-		if err != nil {
+		x := make([]float32, width)
+		if err := m.embedding.Read(x, int(id)); err != nil {
 			return nil, err
 		}
 		if i == 0 {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/bitdistill/bitdistill/bitnet/arch"
+	"github.com/bitdistill/bitdistill/bitnet/infer/rows"
 	"github.com/bitdistill/bitdistill/bitnet/packed"
 )
 
@@ -11,7 +12,7 @@ import (
 type linear struct {
 	out, in int
 	ternary *packed.Matrix // nil in full precision
-	full    table
+	full    *rows.Matrix
 	bias    []float32 // [out], nil for none
 	subln   []float32 // [in], weight of the norm in front; nil for none
 }
@@ -20,6 +21,9 @@ type linear struct {
 const panelRows = 64
 
 func (l *linear) panels() int { return (l.out + panelRows - 1) / panelRows }
+
+// blocks reports whether it multiplies rows.Codes.
+func (l *linear) blocks() bool { return l.full != nil && l.full.Blocks() }
 
 // groups are the linears of a block that have the same input, in the order they are applied.
 var groups = [4][]string{

@@ -50,47 +50,6 @@ func TestNative(t *testing.T) {
 	}
 }
 
-// TestStoredTypes: tensors that are not stored as float32 compute what their values do: a model whose weights these are already gives the same.
-func TestStoredTypes(t *testing.T) {
-	c := archtest.Tiny(arch.Llama, arch.Full())
-	c.HiddenSize, c.IntermediateSize, c.Heads, c.HeadDim = 32, 64, 4, 8
-	for _, kind := range []gguf.Type{gguf.F16, gguf.BF16, gguf.Q8_0, gguf.Q4_0} {
-		embeddings := kind
-		if kind == gguf.BF16 {
-			embeddings = gguf.F16
-		}
-		path, ids := nativeFile(t, randomFolder(t, c, 6), embeddings, kind), randomIDs(c, 12, 6)
-		f, err := native.Open(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		again := filepath.Join(t.TempDir(), "again")
-		err = (&files.Model{Config: c}).Save(again, func(tensor arch.Tensor, use func([]float32) error) error {
-			x := make([]float32, tensor.Size())
-			if err := f.ReadRows(tensor, 0, x); err != nil {
-				return err
-			}
-			return use(x)
-		})
-		f.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		m := opened(t, path, infer.Options{})
-		if !slices.Equal(flatLogits(t, m, ids), flatLogits(t, opened(t, again, infer.Options{}), ids)) {
-			t.Errorf("%s: other logits", kind)
-		}
-		s, logits := sequence(t, m, 32), make([]float32, c.VocabSize)
-		if n := testing.AllocsPerRun(20, func() {
-			if err := s.Append(t.Context(), ids[:1], logits); err != nil {
-				t.Fatal(err)
-			}
-		}); n != 0 {
-			t.Errorf("%s: %v allocations a token", kind, n)
-		}
-	}
-}
-
 // TestDamaged: a file that is cut is refused, and so is one whose scales are none.
 func TestDamaged(t *testing.T) {
 	c := archtest.Tiny(arch.Llama, arch.Ternary(arch.SubLNNone))

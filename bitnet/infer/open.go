@@ -12,6 +12,7 @@ import (
 	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/gguf"
 	"github.com/bitdistill/bitdistill/bitnet/hf/files"
+	"github.com/bitdistill/bitdistill/bitnet/infer/rows"
 	"github.com/bitdistill/bitdistill/bitnet/native"
 	"github.com/bitdistill/bitdistill/bitnet/packed"
 )
@@ -20,6 +21,10 @@ import (
 type Options struct {
 	Threads int       // goroutines that compute; 0 for as many as Go runs at once (GOMAXPROCS)
 	Cache   CacheType // how sequences store keys and values: float32, or smaller and faster with long texts
+	// Embeddings and Linears are in what type the embedding and the head, and the linears of a full-precision model, are kept in memory: "f32",
+	// "f16", "bf16", "q8_0" or "q4_0", the last two for rows of a multiple of 32 values; "" for F32, F16 and BF16 as they are stored, and
+	// F32 for what is stored otherwise. A file of the project's own is mapped as it is and takes no types.
+	Embeddings, Linears string
 }
 
 // Model is a model that is ready to compute. Its methods may be called from several goroutines; passes through it take turns, each with
@@ -30,7 +35,7 @@ type Model struct {
 	Task         json.RawMessage // what it was made for, nil if its file does not say
 	Provenance   json.RawMessage // how it came to be, nil likewise
 
-	embedding, head *table
+	embedding, head *rows.Matrix
 	layers          []layer
 	norm            []float32
 	cache           CacheType
@@ -67,7 +72,7 @@ func Open(ctx context.Context, path string, o Options) (*Model, error) {
 	if isNative(path) {
 		load = m.openNative
 	}
-	if err := load(ctx, path); err != nil {
+	if err := load(ctx, path, o); err != nil {
 		m.unmap()
 		return nil, err
 	}
@@ -111,7 +116,7 @@ func (m *Model) Close() {
 // source is where a model's tensors come from.
 type source interface {
 	values(t arch.Tensor) ([]float32, error) // a vector
-	table(t arch.Tensor) (table, error)
+	table(t arch.Tensor) (*rows.Matrix, error)
 	packed(t arch.Tensor) (*packed.Matrix, error)
 }
 
@@ -146,9 +151,9 @@ func (m *Model) takeTensor(t arch.Tensor, from source) (err error) {
 	if t.Kind == arch.Embedding || t.Kind == arch.Head {
 		matrix, err := from.table(t)
 		if t.Kind == arch.Embedding {
-			m.embedding = &matrix
+			m.embedding = matrix
 		} else {
-			m.head = &matrix
+			m.head = matrix
 		}
 		return err
 	}

@@ -2,9 +2,11 @@ package infer
 
 import (
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/bitdistill/bitdistill/bitnet/arch"
+	"github.com/bitdistill/bitdistill/bitnet/infer/rows"
 	"github.com/bitdistill/bitdistill/bitnet/infer/vector"
 	"github.com/bitdistill/bitdistill/bitnet/packed"
 )
@@ -27,11 +29,11 @@ type pass struct {
 	x           []float32 // [tile, hidden], the residual stream
 	inputs      [len(groups)]input
 	wanted      []float32                    // [tile, hidden], what the head multiplies
+	wantedCodes *rows.Codes                  // of wanted, nil if the head has no blocks
 	frequencies [2][]float32                 // [headDim/2], of layers without and with a window
 	cos, sin    [2][]float32                 // [tile, headDim/2]
 	runs        []run                        // of this pass
 	attending   []attending                  // by worker
-	rooms       [][]float32                  // by worker, for table.read
 	trace       func(block int, x []float32) // takes the output of each block, for tests; may be nil
 
 	// What tasks compute.
@@ -55,6 +57,7 @@ type input struct {
 	width  int
 	values [4][]float32           // [tile, width]: as it comes, then behind the SubLN of each linear that has one
 	codes  [4]*packed.Activations // of values, nil in full precision
+	blocks [4]*rows.Codes         // of values, nil where no layer has a matrix of blocks
 	out    [3][]float32           // [tile, out] of each linear
 }
 
@@ -76,15 +79,18 @@ func newPass(m *Model) (*pass, error) {
 	if c.SlidingWindow > 0 {
 		p.frequencies[1] = c.Frequencies(true)
 	}
-	for range m.pool.workers() {
-		p.rooms = append(p.rooms, make([]float32, tableRows*max(c.HiddenSize, c.IntermediateSize, c.Heads*c.HeadDim)))
-	}
 	p.runs = make([]run, 0, tile)
 	for range m.pool.workers() {
 		p.attending = append(p.attending, newAttending(max(queryTile, c.Heads/c.KVHeads), c.HeadDim))
 	}
 	for g := range groups {
-		if err := p.inputs[g].make(m.layers[0].linears[g]); err != nil {
+		if err := p.inputs[g].make(m.layers, g); err != nil {
+			return nil, err
+		}
+	}
+	if m.head.Blocks() {
+		var err error
+		if p.wantedCodes, err = rows.NewCodes(c.HiddenSize, tile); err != nil {
 			return nil, err
 		}
 	}
@@ -93,8 +99,9 @@ func newPass(m *Model) (*pass, error) {
 	return p, nil
 }
 
-// make has room for the linears of a group, which all layers have alike.
-func (in *input) make(linears []linear) (err error) {
+// make has room for the linears of a group, which all layers have alike but for the types of matrices.
+func (in *input) make(layers []layer, group int) (err error) {
+	linears := layers[0].linears[group]
 	in.width = linears[0].in
 	in.values[0] = make([]float32, tile*in.width)
 	for i := range linears {
@@ -105,6 +112,12 @@ func (in *input) make(linears []linear) (err error) {
 		}
 		if l.ternary != nil && in.codes[s] == nil {
 			if in.codes[s], err = packed.NewActivations(in.width, tile); err != nil {
+				return err
+			}
+		}
+		blocks := func(other layer) bool { return other.linears[group][i].blocks() }
+		if in.blocks[s] == nil && slices.ContainsFunc(layers, blocks) {
+			if in.blocks[s], err = rows.NewCodes(in.width, tile); err != nil {
 				return err
 			}
 		}
@@ -175,7 +188,7 @@ func (p *pass) tokensOf(part int) run {
 }
 
 // rows are those of some tokens.
-func rows(x []float32, r run, width int) []float32 { return x[r.from*width : r.to*width] }
+func rowsOf(x []float32, r run, width int) []float32 { return x[r.from*width : r.to*width] }
 
 func (p *pass) fail(err error) {
 	if err != nil {
@@ -186,12 +199,10 @@ func (p *pass) fail(err error) {
 }
 
 // embed looks a token up, and computes its rotations.
-func (p *pass) embed(worker, i int) {
+func (p *pass) embed(_, i int) {
 	t := p.tokens[i]
 	x := row(p.x, i, p.Config.HiddenSize)
-	values, err := p.embedding.read(int(t.id), 1, p.rooms[worker])
-	p.fail(err)
-	copy(x, values)
+	p.fail(p.embedding.Read(x, int(t.id)))
 	if s := p.Config.EmbeddingScale(); s != 1 {
 		vector.Scale(x, float32(s))
 	}
@@ -211,7 +222,7 @@ func (p *pass) enter(_, part int) { p.normInto(qkv, p.tokensOf(part), p.layer.in
 // normInto normalises tokens of the residual stream into the input of a group.
 func (p *pass) normInto(group int, r run, weight []float32) {
 	in := &p.inputs[group]
-	vector.RMSNorm(rows(in.values[0], r, in.width), rows(p.x, r, in.width), weight, p.Config.NormEps)
+	vector.RMSNorm(rowsOf(in.values[0], r, in.width), rowsOf(p.x, r, in.width), weight, p.Config.NormEps)
 	p.prepare(group, r)
 }
 
@@ -222,11 +233,16 @@ func (p *pass) prepare(group int, r run) {
 		l := &linears[j]
 		s := l.source(j)
 		if l.subln != nil {
-			vector.RMSNorm(rows(in.values[s], r, in.width), rows(in.values[0], r, in.width), l.subln, p.Config.Quantization.SubLNEps)
+			vector.RMSNorm(rowsOf(in.values[s], r, in.width), rowsOf(in.values[0], r, in.width), l.subln, p.Config.Quantization.SubLNEps)
 		}
 		if l.ternary != nil && (s > 0 || j == 0) {
 			for i := r.from; i < r.to; i++ {
 				p.fail(in.codes[s].Quantize(row(in.values[s], i, in.width), i))
+			}
+		}
+		if l.blocks() {
+			for i := r.from; i < r.to; i++ {
+				p.fail(in.blocks[s].Set(i, row(in.values[s], i, in.width)))
 			}
 		}
 	}
@@ -239,31 +255,31 @@ func (p *pass) product(group int) {
 	for i := range p.layer.linears[group] {
 		l := &p.layer.linears[group][i]
 		panels += l.panels()
-		t := floatTime
 		if l.ternary != nil {
-			t = packedTime
+			work += packedTime * float64(len(p.tokens)*l.out*l.in)
+		} else {
+			work += l.full.Nanoseconds(l.out, len(p.tokens))
 		}
-		work += t * float64(len(p.tokens)*l.out*l.in)
 	}
 	p.panels = max(1, panels/(4*p.pool.workers()))
 	p.pool.run(p.multiplyTask, (panels+p.panels-1)/p.panels, work)
 }
 
 // multiply computes some panels of a product.
-func (p *pass) multiply(worker, part int) {
+func (p *pass) multiply(_, part int) {
 	linears := p.layer.linears[p.group]
 	from, to := part*p.panels, (part+1)*p.panels
 	for i := range linears {
 		l := &linears[i]
 		n := l.panels()
 		if span := (packed.Span{From: max(from, 0), To: min(to, n)}); span.From < span.To {
-			p.fail(p.multiplyPanels(worker, l, i, span))
+			p.fail(p.multiplyPanels(l, i, span))
 		}
 		from, to = from-n, to-n
 	}
 }
 
-func (p *pass) multiplyPanels(worker int, l *linear, i int, panels packed.Span) error {
+func (p *pass) multiplyPanels(l *linear, i int, panels packed.Span) error {
 	in, n := &p.inputs[p.group], len(p.tokens)
 	s, y := l.source(i), in.out[i]
 	from, to := panels.From*panelRows, min(panels.To*panelRows, l.out)
@@ -271,7 +287,7 @@ func (p *pass) multiplyPanels(worker int, l *linear, i int, panels packed.Span) 
 	if l.ternary != nil {
 		err = l.ternary.Mul(y, in.codes[s], panels, packed.Span{To: n})
 	} else {
-		err = l.full.multiply(y, in.values[s][:n*l.in], from, to, p.rooms[worker])
+		err = l.full.Mul(y, in.values[s][:n*l.in], in.blocks[s], from, to)
 	}
 	if l.bias != nil {
 		for t := range n {
@@ -294,17 +310,17 @@ func (p *pass) mix(_, part int) {
 // absorb adds the output of a group of one linear, behind a norm if there is one.
 func (p *pass) absorb(group int, r run, norm []float32) {
 	hidden := p.Config.HiddenSize
-	y := rows(p.inputs[group].out[0], r, hidden)
+	y := rowsOf(p.inputs[group].out[0], r, hidden)
 	if norm != nil {
 		vector.RMSNorm(y, y, norm, p.Config.NormEps)
 	}
-	vector.Add(rows(p.x, r, hidden), y)
+	vector.Add(rowsOf(p.x, r, hidden), y)
 }
 
 // gate makes the input of the feed-forward's last linear, with a gated linear unit (Shazeer 2020).
 func (p *pass) gate(_, part int) {
 	in, out, r := &p.inputs[gateUp], &p.inputs[down], p.tokensOf(part)
-	gate, up, y := rows(in.out[0], r, out.width), rows(in.out[1], r, out.width), rows(out.values[0], r, out.width)
+	gate, up, y := rowsOf(in.out[0], r, out.width), rowsOf(in.out[1], r, out.width), rowsOf(out.values[0], r, out.width)
 	if p.Config.Activation() == arch.GELUTanh {
 		vector.GELUTanh(y, gate, up)
 	} else {
@@ -318,16 +334,23 @@ func (p *pass) leave(_, part int) { p.absorb(down, p.tokensOf(part), p.layer.pos
 
 // computeHead computes logits.
 func (p *pass) computeHead() {
-	hidden, n := p.Config.HiddenSize, len(p.logits)/p.Config.VocabSize
+	hidden, vocab := p.Config.HiddenSize, p.Config.VocabSize
+	n := len(p.logits) / vocab
 	first := len(p.tokens) - n
 	vector.RMSNorm(p.wanted[:n*hidden], p.x[first*hidden:len(p.tokens)*hidden], p.norm, p.Config.NormEps)
-	panels := (p.head.rows + panelRows - 1) / panelRows
+	if p.wantedCodes != nil {
+		for i := range n {
+			p.fail(p.wantedCodes.Set(i, row(p.wanted, i, hidden)))
+		}
+	}
+	panels := (vocab + panelRows - 1) / panelRows
 	p.panels = max(1, panels/(4*p.pool.workers()))
-	p.pool.run(p.headTask, (panels+p.panels-1)/p.panels, floatTime*float64(n*hidden*p.head.rows))
+	p.pool.run(p.headTask, (panels+p.panels-1)/p.panels, p.head.Nanoseconds(vocab, n))
 }
 
-func (p *pass) multiplyHead(worker, part int) {
-	from, to := part*p.panels*panelRows, min((part+1)*p.panels*panelRows, p.head.rows)
-	n := len(p.logits) / p.Config.VocabSize
-	p.fail(p.head.multiply(p.logits, p.wanted[:n*p.Config.HiddenSize], from, to, p.rooms[worker]))
+func (p *pass) multiplyHead(_, part int) {
+	vocab := p.Config.VocabSize
+	from, to := part*p.panels*panelRows, min((part+1)*p.panels*panelRows, vocab)
+	n := len(p.logits) / vocab
+	p.fail(p.head.Mul(p.logits, p.wanted[:n*p.Config.HiddenSize], p.wantedCodes, from, to))
 }

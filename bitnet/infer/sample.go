@@ -87,3 +87,14 @@ func (s *sampler) weigh(logits []float32, peak float64) (total float64) {
 	}
 	return total
 }
+
+// largest is the index of the largest value, the first of equal ones.
+func largest(x []float32) int {
+	best := 0
+	for i, v := range x {
+		if v > x[best] {
+			best = i
+		}
+	}
+	return best
+}

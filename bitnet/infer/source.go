@@ -9,6 +9,7 @@ import (
 	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/gguf"
 	"github.com/bitdistill/bitdistill/bitnet/hf/files"
+	"github.com/bitdistill/bitdistill/bitnet/infer/rows"
 	"github.com/bitdistill/bitdistill/bitnet/native"
 	"github.com/bitdistill/bitdistill/bitnet/packed"
 )
@@ -35,7 +36,10 @@ type mapped struct {
 	data []byte
 }
 
-func (m *Model) openNative(ctx context.Context, path string) error {
+func (m *Model) openNative(ctx context.Context, path string, o Options) error {
+	if o.Embeddings != "" || o.Linears != "" {
+		return fmt.Errorf("infer: %s: has types of its own; export the model again for others", path)
+	}
 	f, err := native.Open(path)
 	if err != nil {
 		return err
@@ -69,12 +73,20 @@ func (f mapped) values(t arch.Tensor) ([]float32, error) {
 	return x, f.ReadRows(t, 0, x)
 }
 
-func (f mapped) table(t arch.Tensor) (table, error) {
+func (f mapped) table(t arch.Tensor) (*rows.Matrix, error) {
 	info, b, err := f.bytes(t)
 	if err != nil {
-		return table{}, err
+		return nil, err
 	}
-	return newTable(t.Dims[0], t.Dims[1], info.Type, b), nil
+	return newTable(t, info.Type, b)
+}
+
+func newTable(t arch.Tensor, kind gguf.Type, b []byte) (*rows.Matrix, error) {
+	m, err := rows.New(kind, t.Dims[0], t.Dims[1], b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t.Name, err)
+	}
+	return m, nil
 }
 
 // packed takes panels as they are. They are not looked at: that would read all of the file, and codes that are none do no harm beyond
@@ -98,17 +110,23 @@ func (f mapped) packed(t arch.Tensor) (*packed.Matrix, error) {
 // folder is a model whose weights are float numbers.
 type folder struct {
 	*files.Weights
-	config arch.Config
+	config              arch.Config
+	embeddings, linears string // see Options
 }
 
-func (m *Model) openFolder(ctx context.Context, path string) error {
+func (m *Model) openFolder(ctx context.Context, path string, o Options) error {
+	for option, name := range map[string]string{"Embeddings": o.Embeddings, "Linears": o.Linears} {
+		if _, known := typeOf(name); !known && name != "" {
+			return fmt.Errorf("infer: Options.%s: %q, want one of %v", option, name, rows.Types())
+		}
+	}
 	description, weights, err := files.Open(path)
 	if err != nil {
 		return err
 	}
 	defer weights.Close()
 	m.Model = description
-	return m.take(ctx, folder{weights, description.Config})
+	return m.take(ctx, folder{weights, description.Config, o.Embeddings, o.Linears})
 }
 
 func (f folder) values(t arch.Tensor) ([]float32, error) {
@@ -116,12 +134,52 @@ func (f folder) values(t arch.Tensor) ([]float32, error) {
 	return x, f.Read(t, x)
 }
 
-func (f folder) table(t arch.Tensor) (table, error) {
-	x, err := f.values(t)
-	if err != nil {
-		return table{}, err
+// table reads a matrix some rows at a time into the type that it is to have.
+func (f folder) table(t arch.Tensor) (*rows.Matrix, error) {
+	kind := f.kind(t)
+	out, in := t.Dims[0], t.Dims[1]
+	if in%kind.BlockSize() != 0 {
+		return nil, fmt.Errorf("infer: %s: %s needs rows of a multiple of %d values, these have %d; choose another type", t.Name, kind, kind.BlockSize(), in)
 	}
-	return table{rows: t.Dims[0], width: t.Dims[1], values: x, kind: gguf.F32}, nil
+	pitch := in / kind.BlockSize() * kind.BlockBytes()
+	b := make([]byte, out*pitch)
+	some := max(1, 1<<16/in)
+	x := make([]float32, min(some, out)*in)
+	for first := 0; first < out; first += some {
+		n := min(some, out-first)
+		if err := f.ReadRows(t, first, x[:n*in]); err != nil {
+			return nil, err
+		}
+		if err := gguf.Quantize(kind, b[first*pitch:][:n*pitch], x[:n*in]); err != nil {
+			return nil, fmt.Errorf("%s: %w", t.Name, err)
+		}
+	}
+	return newTable(t, kind, b)
+}
+
+// kind is the type of a matrix in memory.
+func (f folder) kind(t arch.Tensor) gguf.Type {
+	name := f.linears
+	if t.Kind == arch.Embedding || t.Kind == arch.Head {
+		name = f.embeddings
+	}
+	if kind, chosen := typeOf(name); chosen {
+		return kind
+	}
+	if stored := f.Type(t); stored == gguf.F16 || stored == gguf.BF16 {
+		return stored
+	}
+	return gguf.F32
+}
+
+// typeOf finds a type of matrices by its name, in small letters or large ones.
+func typeOf(name string) (gguf.Type, bool) {
+	for _, kind := range rows.Types() {
+		if strings.EqualFold(name, kind.String()) {
+			return kind, true
+		}
+	}
+	return 0, false
 }
 
 func (f folder) packed(t arch.Tensor) (*packed.Matrix, error) {

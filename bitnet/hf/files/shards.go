@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bitdistill/bitdistill/bitnet/gguf"
 	"github.com/bitdistill/bitdistill/internal/safetensors"
 )
 
@@ -27,6 +28,8 @@ type weightFile interface {
 	Names() []string
 	// Shape is row-major. It is an error if the tensor's type cannot be read as float32.
 	Shape(name string) ([]int, error)
+	// Type is what the file holds.
+	Type(name string) gguf.Type
 	// ReadRows fills dst with whole rows, of the last dimension's width, from row first on. There are so many.
 	ReadRows(name string, first int, dst []float32) error
 	Close() error
@@ -48,6 +51,16 @@ func (f safetensorsFile) Shape(name string) ([]int, error) {
 		return info.Shape, nil
 	}
 	return nil, fmt.Errorf("dtype %s is not supported; supported are F32, F16, BF16", info.DType)
+}
+
+func (f safetensorsFile) Type(name string) gguf.Type {
+	switch info, _ := f.Info(name); info.DType {
+	case safetensors.F16:
+		return gguf.F16
+	case safetensors.BF16:
+		return gguf.BF16
+	}
+	return gguf.F32
 }
 
 func (f safetensorsFile) ReadRows(name string, first int, dst []float32) error {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/bitdistill/bitdistill/bitnet/arch"
+	"github.com/bitdistill/bitdistill/bitnet/gguf"
 )
 
 const (
@@ -109,6 +110,9 @@ func unknownHint(name string, c arch.Config) string {
 	}
 	return ""
 }
+
+// Type is the type that a tensor of the config is stored in; that of a safetensors file is F32, F16 or BF16.
+func (w *Weights) Type(t arch.Tensor) gguf.Type { return w.home[t.Name].Type(t.Name) }
 
 // Read fills dst, which has the tensor's size, with a tensor of the config, row-major. F16 and BF16 become float32 exactly, blocks
 // of GGUF files as the format says. A value that is not finite is refused, and with the embedding of a model that ties its head one
