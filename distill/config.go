@@ -179,9 +179,10 @@ func (c Config) Validate() error {
 	for name, t := range map[string]Training{"fine_tune": c.FineTune, "bitnet_sft": c.BitNetSFT, "stage3": c.Stage3} {
 		f.check(t.Patience == 0 || c.Task.SelectionRows > 0, "%s.patience: needs task.selection_rows", name)
 	}
-	for name, t := range map[string]Training{"fine_tune": c.FineTune, "bitnet_sft": c.BitNetSFT, "stage2": c.Stage2, "stage3": c.Stage3} {
-		t.divides(f.in(name), c.Devices)
-	}
+	c.FineTune.divides(f.in("fine_tune"), c.Devices)
+	c.BitNetSFT.divides(f.in("bitnet_sft"), c.Devices)
+	c.Stage2.divides(f.in("stage2"), c.Devices)
+	c.Stage3.divides(f.in("stage3"), c.Devices)
 	f.check(c.Stage2.Patience == 0 || c.Corpus.SelectionWindows > 0, "stage2.patience: needs corpus.selection_windows")
 	f.atLeast("eval_batch_size", c.EvalBatchSize, 1)
 	f.atLeast("log_every", c.LogEvery, 1)
@@ -244,8 +245,8 @@ func (t Training) validate(f faults, corpus bool) {
 // divides checks that the sequences of a micro-batch can be divided among devices.
 func (t Training) divides(f faults, devices int) {
 	rows := t.BatchSize / max(1, t.MicroBatches)
-	f.check(rows%max(1, devices) == 0, "batch_size: %d in %d micro-batches is %d sequences at a time, which cannot be divided among %d devices; make it a multiple of them",
-		t.BatchSize, max(1, t.MicroBatches), rows, devices)
+	f.check(rows%max(1, devices) == 0, "batch_size: the %d sequences of a micro-batch cannot be divided among %d devices; make batch_size/micro_batches a multiple of them",
+		rows, devices)
 }
 
 func (l Loss) validate(f faults) {

@@ -31,18 +31,18 @@ func cutDevices(options string) (others string, devices int, err error) {
 	return strings.Join(left, ","), devices, nil
 }
 
-// CheckDevices refuses n devices of a backend that has fewer; the error wraps ErrUnavailable. Only those of this process count: GoMLX
+// CheckDevices refuses n devices of a backend that has fewer. Only those of this process count: GoMLX
 // has no way to join those of other processes or machines.
 func CheckDevices(b compute.Backend, n int) error {
 	if n <= 1 {
 		return nil
 	}
 	if Interprets(b) {
-		return fmt.Errorf("devices: %d, but the backend go has one; take xla:cpu or xla:cuda (see bitdistill doctor): %w", n, ErrUnavailable)
+		return fmt.Errorf("devices: %d, but the backend go has one; take xla:cpu or xla:cuda (see bitdistill doctor)", n)
 	}
 	if have := int(b.NumDevices()); have < n {
 		return fmt.Errorf("devices: %d, but the backend has %d on this machine (those of several processes or machines cannot be joined; "+
-			"of a CPU, %s=xla:cpu,%s=%d makes as many): %w", n, have, gomlxEnv, cpuDevices, n, ErrUnavailable)
+			"of a CPU, %s=xla:cpu,%s=%d makes as many)", n, have, gomlxEnv, cpuDevices, n)
 	}
 	return nil
 }
