@@ -8,6 +8,7 @@ import (
 	"github.com/bitdistill/bitdistill/bitnet"
 	"github.com/bitdistill/bitdistill/bitnet/hf"
 	"github.com/bitdistill/bitdistill/distill/data"
+	"github.com/bitdistill/bitdistill/distill/embedded"
 	"github.com/bitdistill/bitdistill/internal/backend/backendtest"
 	"github.com/gomlx/compute"
 )
@@ -125,8 +126,13 @@ func TestResumeOnOtherDevices(t *testing.T) {
 	b := fourDevices(t)
 	cfg := tinyConfig()
 	cfg.Layers = 1
+	source, err := data.NewTraining(reviewExamples(t, embedded.Task(), 14), data.TrainingOptions{Rows: 2, Buckets: 1, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
 	begin := func(dir string, n int, j *journal) *trainer {
-		tr := j.of(taskTraining(t, dir, FullLabel, randomModel(t, cfg, 1), nil))
+		tr := j.of(newTraining(t, dir, FullLabel, randomModel(t, cfg, 1), source))
+		tr.objective.answers = true
 		tr.backend, tr.config.Devices, tr.device = b, n, deviceName("xla:cpu", n)
 		graded(t, tr, map[int]float64{2: 1, 4: 5, 6: 3, 8: 4})
 		return tr
