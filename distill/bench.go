@@ -68,6 +68,7 @@ type BenchSpec struct {
 	Steps         int      // of a repetition
 	Repetitions   int      // measured ones
 	Backend       string   // auto, go, xla:cpu or xla:cuda
+	Devices       int      // that the sequences of a micro-batch are divided among; 0 is 1
 	Set           []string // settings over those of the shape's preset, as [Config.Set] has them: "stage2.micro_batches=2"
 	// Before, if not nil, is called before every repetition, so that others can be measured in between.
 	Before func(context.Context) error
@@ -98,6 +99,7 @@ type BenchProgram struct {
 	Operations float64 `json:"operations"`
 
 	backend string
+	devices int
 }
 
 // BenchResult is what one program took. Another program writes the same as JSON.
@@ -106,7 +108,7 @@ type BenchResult struct {
 	Seconds      []float64 `json:"seconds"`         // of each repetition
 	FirstStep    float64   `json:"first_step_s"`    // seconds, compilation with it
 	PeakRSS      int64     `json:"peak_rss_bytes"`  // most that was resident of the process; 0 where the system does not say
-	GFLOPS       float64   `json:"gflops"`          // of a product of two float32 matrices, see backend.MatmulGFLOPS
+	GFLOPS       float64   `json:"gflops"`          // of a product of two float32 matrices on each device, see backend.MatmulGFLOPS
 	GFLOPSBF16   float64   `json:"gflops_bfloat16"` // the same of bfloat16 with a float32 result; 0 where there is none
 	Compilations int       `json:"compilations"`    // graphs compiled; 0 where it is not known
 	Outside      *float64  `json:"outside"`         // share of the time in which no compiled graph ran; nil where it is not known
@@ -142,7 +144,7 @@ func (s BenchSpec) Program() (*BenchProgram, error) {
 	if err := s.set(&cfg); err != nil {
 		return nil, err
 	}
-	p := &BenchProgram{Shape: s.Shape, Stage: s.Stage, Batch: s.Batch, Length: s.Length, Steps: s.Steps, Repetitions: s.Repetitions, backend: s.Backend}
+	p := &BenchProgram{Shape: s.Shape, Stage: s.Stage, Batch: s.Batch, Length: s.Length, Steps: s.Steps, Repetitions: s.Repetitions, backend: s.Backend, devices: s.Devices}
 	if err := p.check(model.MaxPositions); err != nil {
 		return nil, err
 	}
@@ -151,6 +153,9 @@ func (s BenchSpec) Program() (*BenchProgram, error) {
 	cfg.Stage2.validate(f.in("stage2"), true)
 	cfg.Stage3.validate(f.in("stage3"), false)
 	cfg.Loss.validate(f.in("loss"))
+	f.atLeast("devices", s.Devices, 0)
+	stage := map[int]Training{2: cfg.Stage2, 3: cfg.Stage3}[s.Stage]
+	stage.divides(f.in(fmt.Sprintf("stage%d", s.Stage)), s.Devices)
 	if len(*f.all) > 0 {
 		return nil, inputError{errors.Join(*f.all...)}
 	}
@@ -267,7 +272,10 @@ func BenchTraining(ctx context.Context, s BenchSpec) (BenchResult, error) {
 		return BenchResult{}, inputError{err}
 	}
 	defer choice.Close()
-	r := BenchResult{Engine: "bitdistill " + choice.Name}
+	if _, err := newDevices(choice.Backend, s.Devices); err != nil {
+		return BenchResult{}, err
+	}
+	r := BenchResult{Engine: "bitdistill " + deviceName(choice.Name, s.Devices)}
 	if r.GFLOPS, err = backend.MatmulGFLOPS(ctx, choice.Backend, dtypes.Float32); err != nil {
 		return r, err
 	}
@@ -275,6 +283,9 @@ func BenchTraining(ctx context.Context, s BenchSpec) (BenchResult, error) {
 		if r.GFLOPSBF16, err = backend.MatmulGFLOPS(ctx, choice.Backend, dtypes.BFloat16); err != nil {
 			return r, err
 		}
+	}
+	if choice.Name == backend.XLACUDA { // the devices of a CPU share its cores
+		r.GFLOPS, r.GFLOPSBF16 = r.GFLOPS*float64(max(1, s.Devices)), r.GFLOPSBF16*float64(max(1, s.Devices))
 	}
 	m := &meter{Backend: choice.Backend}
 	b, err := p.bench(m)
@@ -311,8 +322,15 @@ func (p *BenchProgram) bench(m *meter) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
+	d, err := newDevices(m, p.devices)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.spread(store, p.Student.Tensors()); err != nil {
+		return nil, err
+	}
 	training := p.Training.inParts(backend.MicroBatches(m))
-	s, err := newStepper(m, store, p.Student, p.objective(), training)
+	s, err := newStepper(d, store, p.Student, p.objective(), training)
 	if err != nil {
 		return nil, err
 	}

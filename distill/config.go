@@ -20,9 +20,10 @@ const Embedded = "embedded"
 // Config is everything that decides the result of a run. [Preset] makes one; a file and overrides change it; the
 // resolved config is written to the run folder, and a resumed run reads it from there.
 type Config struct {
-	Preset  string `json:"preset"`  // where the other values came from; for the reader
-	Seed    uint64 `json:"seed"`    // decides the order of the data and the splits
-	Backend string `json:"backend"` // auto, go, xla:cpu or xla:cuda
+	Preset  string `json:"preset"`            // where the other values came from; for the reader
+	Seed    uint64 `json:"seed"`              // decides the order of the data and the splits
+	Backend string `json:"backend"`           // auto, go, xla:cpu or xla:cuda
+	Devices int    `json:"devices,omitempty"` // of the backend, that the sequences of each training's steps are divided among; 0 is 1
 
 	Model   string `json:"model"`            // folder or GGUF file of the pretrained model, a hub id, or "embedded"
 	Layers  int    `json:"layers,omitempty"` // blocks of the pretrained model to start from, the first ones; 0 for all
@@ -161,6 +162,8 @@ func (t *TokenBudget) UnmarshalJSON(raw []byte) error {
 func (c Config) Validate() error {
 	f := faults{all: new([]error)}
 	f.oneOf("backend", c.Backend, "auto", "go", "xla:cpu", "xla:cuda")
+	f.atLeast("devices", c.Devices, 0)
+	f.check(c.Devices <= 1 || c.Backend != "go", "devices: %d, but the backend go has one; set backend to xla:cpu or xla:cuda", c.Devices)
 	f.check(c.Model != "", "model: missing; name a folder in Hugging Face form, a hub id, or %q", Embedded)
 	f.atLeast("layers", c.Layers, 0)
 	f.check(c.FineTune.FP16Scales == 0, "fine_tune.fp16_scales: %g, but its weights are in full precision and have no scales; leave it out", c.FineTune.FP16Scales)
@@ -176,6 +179,10 @@ func (c Config) Validate() error {
 	for name, t := range map[string]Training{"fine_tune": c.FineTune, "bitnet_sft": c.BitNetSFT, "stage3": c.Stage3} {
 		f.check(t.Patience == 0 || c.Task.SelectionRows > 0, "%s.patience: needs task.selection_rows", name)
 	}
+	c.FineTune.divides(f.in("fine_tune"), c.Devices)
+	c.BitNetSFT.divides(f.in("bitnet_sft"), c.Devices)
+	c.Stage2.divides(f.in("stage2"), c.Devices)
+	c.Stage3.divides(f.in("stage3"), c.Devices)
 	f.check(c.Stage2.Patience == 0 || c.Corpus.SelectionWindows > 0, "stage2.patience: needs corpus.selection_windows")
 	f.atLeast("eval_batch_size", c.EvalBatchSize, 1)
 	f.atLeast("log_every", c.LogEvery, 1)
@@ -233,6 +240,13 @@ func (t Training) validate(f faults, corpus bool) {
 	f.atLeast("eval_every", t.EvalEvery, 0)
 	f.atLeast("patience", t.Patience, 0)
 	f.check(t.Patience == 0 || t.EvalEvery > 0, "patience: needs eval_every")
+}
+
+// divides checks that the sequences of a micro-batch can be divided among devices.
+func (t Training) divides(f faults, devices int) {
+	rows := t.BatchSize / max(1, t.MicroBatches)
+	f.check(rows%max(1, devices) == 0, "batch_size: the %d sequences of a micro-batch cannot be divided among %d devices; make batch_size/micro_batches a multiple of them",
+		rows, devices)
 }
 
 func (l Loss) validate(f faults) {

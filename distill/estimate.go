@@ -22,7 +22,10 @@ const float = 4 // bytes of a float32, in which everything is held
 //
 //	weights    2P         gradients  (n+1)P        moments  2P, and two of the weights that are updated at once        teacher  its P
 //
-// and ternary linears once more where a step has several micro-batches, and the activations of n micro-batches, see activations. answers is the largest number of tokens of a row of the task that the
+// On several devices of a CPU, which share its memory, each holds the weights of model and teacher and a set of gradients.
+//
+// Ternary linears count once more where a step has several micro-batches. To these come
+// the activations of n micro-batches, see activations. answers is the largest number of tokens of a row of the task that the
 // loss counts.
 func (c Config) memory(base, student, teacher arch.Config, cores, answers int) []Memory {
 	direct := student
@@ -36,10 +39,11 @@ func (c Config) memory(base, student, teacher arch.Config, cores, answers int) [
 	for _, x := range trainings {
 		x.t = x.t.inParts(2) // as in pure Go; one in all needs a set of gradients less
 		params := int64(x.model.Parameters())
+		more := float * params * int64(max(1, c.Devices)-1)
 		m := Memory{
 			Stage:     x.label,
-			Weights:   float * (params + int64(base.Parameters())),
-			Gradients: float * params * int64(min(x.t.MicroBatches, cores)+1),
+			Weights:   float*(params+int64(base.Parameters())) + more,
+			Gradients: float*params*int64(min(x.t.MicroBatches, cores)+1) + more,
 			Moments:   2*float*params + 2*min(float*params, updateBytes),
 		}
 		if x.model.Quantization.IsTernary() && x.t.MicroBatches > 1 {
@@ -50,7 +54,7 @@ func (c Config) memory(base, student, teacher arch.Config, cores, answers int) [
 		case Stage2Label:
 			w.length, w.answers = c.Corpus.Length, c.Corpus.Length
 		case Stage3Label:
-			m.Teacher = float * int64(teacher.Parameters())
+			m.Teacher = float * int64(teacher.Parameters()) * int64(max(1, c.Devices))
 			w.teacher = &teacher
 			if c.Loss.Lambda > 0 && c.Loss.Positions == "all" {
 				w.answers = w.length

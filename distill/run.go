@@ -152,7 +152,11 @@ func (r *Run) prepare(ctx context.Context, fresh bool) (err error) {
 	if r.choice, err = backend.Open(r.Config.Backend); err != nil {
 		return inputError{err}
 	}
-	return nil
+	if !fresh {
+		return nil // the settings may still change
+	}
+	_, err = newDevices(r.choice.Backend, r.Config.Devices)
+	return err
 }
 
 // occupy takes the folder, and writes the config of a run that begins.
@@ -233,11 +237,19 @@ func (r *Run) Reconfigure(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	choice := r.choice
 	if cfg.Backend != r.Config.Backend {
-		choice, err := backend.Open(cfg.Backend)
-		if err != nil {
+		if choice, err = backend.Open(cfg.Backend); err != nil {
 			return inputError{err}
 		}
+	}
+	if _, err := newDevices(choice.Backend, cfg.Devices); err != nil {
+		if choice != r.choice {
+			choice.Close()
+		}
+		return err
+	}
+	if choice != r.choice {
 		r.choice.Close()
 		r.choice = choice
 		r.log.printf("%s", choice.Why)
@@ -250,7 +262,7 @@ func (r *Run) Reconfigure(ctx context.Context, cfg Config) error {
 func (r *Run) keepsBasis(cfg Config) error {
 	was, is := r.Config, cfg
 	for _, c := range []*Config{&was, &is} { // what may change
-		c.Preset, c.Backend, c.Hub, c.Corpus.Fallback = "", "", nil, ""
+		c.Preset, c.Backend, c.Devices, c.Hub, c.Corpus.Fallback = "", "", 0, nil, ""
 		c.FineTune, c.BitNetSFT, c.Stage2, c.Stage3, c.Loss = Training{}, Training{}, Training{}, Training{}, Loss{}
 		c.Task.GenerateRows = 0
 		c.EvalBatchSize, c.LogEvery, c.TernaryEvery, c.CheckpointEvery = 0, 0, 0, 0

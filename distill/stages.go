@@ -371,7 +371,7 @@ func keptFor[J any](m *hf.Model, build func() (J, error)) func() (J, error) {
 
 func (r *Run) trainer(dir, label string, m *hf.Model, t Training, source data.Source) *trainer {
 	return &trainer{
-		backend: r.choice.Backend, device: r.choice.Name, label: label, config: r.Config, training: t, model: m, source: source, log: r.log,
+		backend: r.choice.Backend, device: deviceName(r.choice.Name, r.Config.Devices), label: label, config: r.Config, training: t, model: m, source: source, log: r.log,
 		checkpoints: &checkpoints{dir: r.path(checkpointsDir, dir)},
 	}
 }

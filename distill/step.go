@@ -13,7 +13,6 @@ import (
 	"github.com/bitdistill/bitdistill/bitnet/decoder"
 	"github.com/bitdistill/bitdistill/distill/data"
 	engines "github.com/bitdistill/bitdistill/internal/backend"
-	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
@@ -31,13 +30,13 @@ const teacherScope = "teacher"
 // Where the backend does not use all cores for one execution, micro-batches are computed side by side. They are added up
 // in their order, so that the result does not depend on the number of cores.
 type stepper struct {
-	backend    compute.Backend
+	devices
 	store      *model.Store
 	config     arch.Config
 	objective  objective
 	training   Training
 	trainable  []arch.Tensor
-	frozen     *frozen     // nil in full precision, and where a step has one micro-batch
+	frozen     *frozen     // nil in full precision, where a step has one micro-batch, and on several devices
 	gradient   *model.Exec // micro-batch to losses and gradients
 	sum        *graph.Exec // two lists of gradients to one
 	norm       *graph.Exec // gradients to their global norm
@@ -46,29 +45,41 @@ type stepper struct {
 	building   sync.Mutex // building a graph writes to the variables, and two lengths may come up at once
 }
 
-func newStepper(backend compute.Backend, store *model.Store, cfg arch.Config, o objective, t Training) (*stepper, error) {
-	s := &stepper{backend: backend, store: store, config: cfg, objective: o, training: t, trainable: cfg.Tensors(),
-		concurrent: min(t.MicroBatches, engines.Concurrency(backend))}
+func newStepper(d devices, store *model.Store, cfg arch.Config, o objective, t Training) (*stepper, error) {
+	s := &stepper{devices: d, store: store, config: cfg, objective: o, training: t, trainable: cfg.Tensors(),
+		concurrent: min(t.MicroBatches, engines.Concurrency(d.backend))}
 	var err error
-	if t.MicroBatches > 1 && cfg.Quantization.IsTernary() {
-		if s.frozen, err = newFrozen(backend, store, cfg); err != nil {
+	if t.MicroBatches > 1 && cfg.Quantization.IsTernary() && s.mesh == nil {
+		if s.frozen, err = newFrozen(d.backend, store, cfg); err != nil {
 			return nil, err
 		}
 	}
-	if s.gradient, err = model.NewExec(backend, store, s.gradientGraph); err != nil {
+	if s.gradient, err = model.NewExec(d.backend, store, s.gradientGraph); err != nil {
 		return nil, err
 	}
-	if s.updates, err = newUpdates(backend, store, s.trainable, t, updateBytes); err != nil {
+	if s.updates, err = newUpdates(d, store, s.trainable, t, updateBytes); err != nil {
 		return nil, err
 	}
-	if s.norm, err = graph.NewExec(backend, globalNorm); err != nil {
+	if s.norm, err = graph.NewExec(d.backend, globalNorm); err != nil {
 		return nil, err
 	}
-	if s.sum, err = graph.NewExec(backend, addPairs); err != nil {
+	if s.sum, err = graph.NewExec(d.backend, addPairs); err != nil {
 		return nil, err
 	}
+	s.distribute()
 	s.gradient.SetMaxCache(-1) // a batch has one of the source's few lengths; never refuse one
 	return s, nil
+}
+
+// distribute says what each device has of the inputs and outputs of the graphs.
+func (s *stepper) distribute() {
+	if s.mesh == nil {
+		return
+	}
+	whole, rows, grads := s.everywhere(), s.rows(), s.shares(s.trainable)
+	distribute(s.mesh, s.gradient, specs{rows, rows, rows, rows, whole}, append(specs{whole, whole, whole, whole}, grads...))
+	distribute(s.mesh, s.norm, grads, specs{whole})
+	distribute(s.mesh, s.sum, append(grads, grads...), grads)
 }
 
 // close frees what was compiled.
@@ -163,11 +174,12 @@ func (s *stepper) gradients(ctx context.Context, batches []*data.Batch) (t terms
 		}
 		for _, out := range outs {
 			t.add(terms{scalar(out[0]), scalar(out[1]), scalar(out[2]), scalar(out[3])})
+			own := s.part(out, 4, 4+len(s.trainable))
 			if grads == nil {
-				grads = out[4:]
+				grads = own
 				continue
 			}
-			sums, err := s.sum.Call(anys(grads, out[4:])...)
+			sums, err := s.sum.Call(s.arguments(anys(grads), anys(own))...)
 			if err != nil {
 				return t, 0, nil, graphError(err)
 			}
@@ -211,7 +223,7 @@ func release(list []*tensors.Tensor) {
 func (s *stepper) apply(grads []*tensors.Tensor, norm, rate float64) error {
 	clip := math.Min(1, s.training.ClipNorm/(norm+1e-6)) // as torch.nn.utils.clip_grad_norm_
 	for _, u := range s.updates {
-		if err := u.apply(grads[u.first:u.first+len(u.tensors)], rate, clip); err != nil {
+		if err := u.apply(s.part(grads, u.first, u.first+len(u.tensors)), rate, clip); err != nil {
 			return graphError(err)
 		}
 	}
@@ -234,29 +246,31 @@ func (s *stepper) counts(batches []*data.Batch) []float32 {
 }
 
 // inputs of gradientGraph for a micro-batch: ids and mask [rows, length], positions and targets of the logits that count
-// ([rows, answer], or [rows, length] where all logits are computed), and the counts [3]; all int32 but the counts.
+// ([rows, answer], or [rows, length] where all logits are computed), and the counts [3]; all int32 but the counts. Each device gets
+// its share of the rows.
 func (s *stepper) inputs(b *data.Batch, counts []float32) []any {
 	positions, targets, width := b.Answers()
 	if !s.objective.answers || s.objective.everyPosition() {
 		positions, targets, width = b.Targets(), b.Targets(), b.Length // positions are not looked at
 	}
-	return []any{
-		tensors.FromFlatDataAndDimensions(b.IDs, b.Rows, b.Length),
-		tensors.FromFlatDataAndDimensions(b.Mask, b.Rows, b.Length),
-		tensors.FromFlatDataAndDimensions(positions, b.Rows, width),
-		tensors.FromFlatDataAndDimensions(targets, b.Rows, width),
-		tensors.FromFlatDataAndDimensions(counts, len(counts)),
+	var all []any
+	rows := b.Rows / s.n
+	for i := range s.n {
+		share := func(x []int32, width int) any {
+			return tensors.FromFlatDataAndDimensions(x[i*rows*width:(i+1)*rows*width], rows, width)
+		}
+		all = append(all, share(b.IDs, b.Length), share(b.Mask, b.Length), share(positions, width), share(targets, width),
+			tensors.FromFlatDataAndDimensions(counts, len(counts)))
 	}
+	return all
 }
 
 func scalar(t *tensors.Tensor) float64 { return float64(tensors.ToScalar[float32](t)) }
 
-func anys(lists ...[]*tensors.Tensor) []any {
-	var all []any
-	for _, list := range lists {
-		for _, t := range list {
-			all = append(all, t)
-		}
+func anys(list []*tensors.Tensor) []any {
+	all := make([]any, len(list))
+	for i, t := range list {
+		all[i] = t
 	}
 	return all
 }

@@ -40,7 +40,7 @@ func testStepper(t testing.TB, student, teacher *hf.Model, o objective, training
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newStepper(backendtest.Open(t), store, student.Config, o, training)
+	s, err := newStepper(devices{backend: backendtest.Open(t), n: 1}, store, student.Config, o, training)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func testStepper(t testing.TB, student, teacher *hf.Model, o objective, training
 func (s *stepper) updateInGroups(t *testing.T, most int) {
 	t.Helper()
 	var err error
-	if s.updates, err = newUpdates(s.backend, s.store, s.trainable, s.training, most); err != nil {
+	if s.updates, err = newUpdates(s.devices, s.store, s.trainable, s.training, most); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -83,17 +83,17 @@ func TestUpdatesChangeGroups(t *testing.T) {
 	}
 }
 
-// An update on XLA gives the buffers of the weights and moments that it replaces back at once.
+// An update on XLA gives the buffers of the weights and moments that it replaces back at once, on every device.
 func TestUpdateGivesBack(t *testing.T) {
-	store, err := (&trainer{model: tinyStudent(t, 4, bitnet.SubLNOutput)}).workingStore()
-	if err != nil {
-		t.Fatal(err)
+	b := fourDevices(t)
+	for _, n := range []int{1, 2} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			givesBack(t, stepperOn(t, b, n, tinyStudent(t, 4, bitnet.SubLNOutput), nil, objective{}, quick(1)))
+		})
 	}
-	m := tinyStudent(t, 4, bitnet.SubLNOutput)
-	s, err := newStepper(backendtest.XLA(t), store, m.Config, objective{}, quick(1))
-	if err != nil {
-		t.Fatal(err)
-	}
+}
+
+func givesBack(t *testing.T, s *stepper) {
 	for range 2 { // the first makes the moments
 		var held []compute.Buffer
 		for _, u := range s.updates {
@@ -103,7 +103,7 @@ func TestUpdateGivesBack(t *testing.T) {
 			}
 			held = append(held, replaced...)
 		}
-		if len(held)%len(s.trainable) != 0 || len(held) == 0 {
+		if len(held)%(s.n*len(s.trainable)) != 0 || len(held) == 0 {
 			t.Fatalf("%d buffers of %d tensors", len(held), len(s.trainable))
 		}
 		_, norm, grads, err := s.gradients(t.Context(), []*data.Batch{batchOf(unequal()...)})
@@ -292,7 +292,7 @@ func TestPrecision(t *testing.T) {
 		training := quick(1)
 		training.Precision = precision
 		m := tinyStudent(t, 1, bitnet.SubLNOutput)
-		s, err := newStepper(b, m.Store, m.Config, objective{}, training)
+		s, err := newStepper(devices{backend: b, n: 1}, m.Store, m.Config, objective{}, training)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -106,7 +106,7 @@ func (tr trace) stepper(t *testing.T, c traceCase) *stepper {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newStepper(backendtest.Open(t), store, student.Config, training.objective, tr.training())
+	s, err := newStepper(devices{backend: backendtest.Open(t), n: 1}, store, student.Config, training.objective, tr.training())
 	if err != nil {
 		t.Fatal(err)
 	}

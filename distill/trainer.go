@@ -42,6 +42,7 @@ type trainer struct {
 	checkpoints *checkpoints
 	log         *runLog
 
+	devices devices
 	stepper *stepper
 	ternary *ternaryCounter
 	state   trainState
@@ -78,12 +79,19 @@ func (t *trainer) run(ctx context.Context) (trainState, error) {
 	if longest, most := slices.Max(t.source.Lengths()), t.model.Config.MaxPositions; longest > most {
 		return t.state, wrongInput("%s: sequences of %d tokens, but the model was made for %d (max_position_embeddings); lower task.max_length or corpus.length", t.label, longest, most)
 	}
+	var err error
+	if t.devices, err = newDevices(t.backend, t.config.Devices); err != nil {
+		return t.state, err
+	}
 	store, err := t.workingStore()
 	if err != nil {
 		return t.state, err
 	}
 	t.state = trainState{Data: t.fingerprint(), Inputs: t.inputs, Backend: t.device}
 	if err := t.resume(store); err != nil {
+		return t.state, err
+	}
+	if err := t.devices.spread(store, t.model.Config.Tensors()); err != nil {
 		return t.state, err
 	}
 	t.roundScales()
@@ -118,7 +126,7 @@ func (t *trainer) run(ctx context.Context) (trainState, error) {
 
 // build makes what computes steps and counts codes, for the model as its config now says.
 func (t *trainer) build(store *model.Store) (err error) {
-	if t.stepper, err = newStepper(t.backend, store, t.model.Config, t.objective, t.training); err != nil {
+	if t.stepper, err = newStepper(t.devices, store, t.model.Config, t.objective, t.training); err != nil {
 		return err
 	}
 	if t.model.Config.Quantization.IsTernary() && t.config.TernaryEvery > 0 {
@@ -277,6 +285,9 @@ func (t *trainer) afterStep(ctx context.Context, losses terms, norm, rate float6
 		if err != nil {
 			return err
 		}
+		if err := t.recall(); err != nil {
+			return err
+		}
 		sum, scale := t.log.ternary(t.label, step, counts)
 		for _, hint := range t.state.Watch.count(sum, scale, step, t.total, rate, t.training) {
 			t.log.hint(t.label, step, hint)
@@ -315,6 +326,9 @@ func (t *trainer) evaluate(ctx context.Context) error {
 		}
 		return err
 	}
+	if err := t.recall(); err != nil {
+		return err
+	}
 	t.state.Evaluated = t.state.Step
 	t.state.Worse++
 	if t.state.Best == nil || score > t.state.Best.Score {
@@ -331,8 +345,16 @@ func (t *trainer) evaluate(ctx context.Context) error {
 	return nil
 }
 
+// recall takes the weights back that evaluations and counts, which are made on one device, have put there.
+func (t *trainer) recall() error {
+	return t.devices.recall(t.stepper.store, t.model.Config.Tensors())
+}
+
 // keepBest puts the best weights back into the model, and takes from its store all that only the training needed.
 func (t *trainer) keepBest(store *model.Store) error {
+	if err := t.devices.gather(store, t.model.Config.Tensors()); err != nil {
+		return err
+	}
 	if t.state.Best != nil && t.state.Best.Step != t.state.Step {
 		t.log.printf("%s: keeping the weights of step %d, the best on the selection split (%.4f)", t.label, t.state.Best.Step, t.state.Best.Score)
 		if err := t.checkpoints.loadBest(store, t.model.Config, *t.state.Best); err != nil {

@@ -308,7 +308,7 @@ func TestNotFinite(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if tr.stepper, err = newStepper(tr.backend, store, tr.model.Config, tr.objective, tr.training); err != nil {
+			if tr.stepper, err = newStepper(devices{backend: tr.backend, n: 1}, store, tr.model.Config, tr.objective, tr.training); err != nil {
 				t.Fatal(err)
 			}
 			step := func() error { return tr.step(context.Background()) }

@@ -23,7 +23,7 @@ const (
 
 // update is AdamW of some of the tensors.
 type update struct {
-	backend  compute.Backend
+	devices
 	store    *model.Store
 	training Training
 	first    int           // of its tensors among all that are trained
@@ -32,14 +32,14 @@ type update struct {
 }
 
 // newUpdates divides the tensors among updates, each of at most so many bytes of weights, or of one tensor.
-func newUpdates(backend compute.Backend, store *model.Store, trainable []arch.Tensor, t Training, most int) ([]*update, error) {
+func newUpdates(d devices, store *model.Store, trainable []arch.Tensor, t Training, most int) ([]*update, error) {
 	var all []*update
 	bytes := 0
 	for i, tensor := range trainable {
 		if len(all) == 0 || bytes+float*tensor.Size() > most {
-			u := &update{backend: backend, store: store, training: t, first: i}
+			u := &update{devices: d, store: store, training: t, first: i}
 			var err error
-			if u.exec, err = model.NewExec(backend, store, u.graph); err != nil {
+			if u.exec, err = model.NewExec(d.backend, store, u.graph); err != nil {
 				return nil, err
 			}
 			all, bytes = append(all, u), 0
@@ -48,7 +48,23 @@ func newUpdates(backend compute.Backend, store *model.Store, trainable []arch.Te
 		last.tensors = append(last.tensors, tensor)
 		bytes += float * tensor.Size()
 	}
+	for _, u := range all {
+		u.distribute()
+	}
 	return all, nil
+}
+
+// distribute says what each device has of the gradients. See keepPlaces for weights and moments.
+func (u *update) distribute() {
+	if u.mesh != nil {
+		whole := u.everywhere()
+		distribute(u.mesh, u.exec, append(specs{whole, whole}, u.shares(u.tensors)...), nil)
+	}
+}
+
+// momentsOf are the variables in which Adam keeps the moments of a tensor.
+func momentsOf(t arch.Tensor) []string {
+	return []string{adamScope + t.Path() + "_1st_moment", adamScope + t.Path() + "_2nd_moment"}
 }
 
 // graph takes learning rate, clipping factor and gradients, and steps AdamW. GoMLX's Adam does the moments; its own weight
@@ -84,7 +100,22 @@ func (u *update) graph(scope *model.Scope, in []*graph.Node) []*graph.Node {
 			v.SetNodeValue(graph.Sub(v.NodeValue(g), decay))
 		}
 	}
+	u.keepPlaces(g)
 	return nil
+}
+
+// keepPlaces has new weights and moments placed as the old ones are. GoMLX takes them to be, but leaves it to the compiler.
+func (u *update) keepPlaces(g *graph.Graph) {
+	if u.mesh == nil {
+		return
+	}
+	var places specs // in the order in which GoMLX returns them
+	for v := range u.store.IterVariables() {
+		if v.ChangedInGraph(g) {
+			places = append(places, v.ShardingSpec())
+		}
+	}
+	u.exec.WithOutputShardingSpecs(places...)
 }
 
 // decays reports whether weight decay acts on tensors of the kind.
@@ -104,7 +135,7 @@ func (u *update) apply(grads []*tensors.Tensor, rate, clip float64) error {
 	if err != nil {
 		return err
 	}
-	if _, err := u.exec.Exec(append([]any{float32(rate), float32(clip)}, anys(grads)...)...); err != nil {
+	if _, err := u.exec.Exec(u.arguments(u.copies(float32(rate), float32(clip)), anys(grads))...); err != nil {
 		return err
 	}
 	release(grads)
@@ -124,20 +155,22 @@ func (u *update) replaced() ([]compute.Buffer, error) {
 	}
 	var list []compute.Buffer
 	for _, t := range u.tensors {
-		for _, path := range []string{t.Path(), adamScope + t.Path() + "_1st_moment", adamScope + t.Path() + "_2nd_moment"} {
+		for _, path := range append(momentsOf(t), t.Path()) {
 			v := u.store.GetVariable(path)
 			if v == nil || !v.HasValue() {
 				continue // made by the first update
 			}
-			value, err := v.Value()
+			held, err := u.held(v)
 			if err != nil {
 				return nil, err
 			}
-			b, err := value.Buffer(u.backend, 0)
-			if err != nil {
-				return nil, err
+			for i, value := range held {
+				b, err := value.Buffer(u.backend, compute.DeviceNum(i))
+				if err != nil {
+					return nil, err
+				}
+				list = append(list, b)
 			}
-			list = append(list, b)
 		}
 	}
 	return list, nil

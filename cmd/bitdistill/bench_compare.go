@@ -38,6 +38,9 @@ func (c *cli) compareTraining(ctx context.Context, f *benchFlags, p *distill.Ben
 	if p.Training.Remat || p.Training.Precision == "bf16" || p.Student.Quantization.FP16Scales {
 		return inputf("--compare: the PyTorch program knows neither remat, precision nor fp16_scales")
 	}
+	if f.spec.Devices > 1 {
+		return inputf("--compare: the PyTorch program computes on one device; leave out --devices")
+	}
 	if err := f.settleBackend(); err != nil {
 		return err
 	}

@@ -41,6 +41,7 @@ It reports, for each engine:
   mfu        floating-point operations of the model a second (6 a weight and token,
              attention and head; 2 in the teacher), over those of a product of two
              float32 matrices of 1024 x 1024, measured just before on the same engine
+             (on several GPUs, on as many)
   outside    share of the time in which no compiled graph ran
 
 --compare measures a PyTorch program of the same step beside it: eager in float32,
@@ -68,6 +69,7 @@ func (f *benchFlags) register(cmd *cobra.Command) {
 	flags.IntVar(&s.Length, "length", 128, "tokens of a sequence")
 	flags.BoolVar(&s.EveryPosition, "every-position", false, "stage 3 distils the logits of all positions")
 	flags.StringVar(&s.Backend, "backend", "auto", "auto, go, xla:cpu or xla:cuda")
+	flags.IntVar(&s.Devices, "devices", 1, "of the XLA backend, that the sequences are divided among")
 	flags.IntVar(&s.Steps, "steps", 3, "steps of a repetition")
 	flags.IntVar(&s.Repetitions, "repetitions", 3, "measured repetitions")
 	flags.StringArrayVar(&s.Set, "set", nil, "one setting of stage2, stage3, loss or student, `key=value`, as in run; repeatable")

@@ -26,6 +26,7 @@ type runFlags struct {
 	task, train, dev, backend string
 	corpus, set               []string
 	seed                      uint64
+	devices                   int
 	remat                     bool
 	precision                 string
 
@@ -50,6 +51,7 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	flags.BoolVar(&f.resume, "resume", false, "go on with the run in --out, with its settings")
 	flags.Uint64Var(&f.seed, "seed", 0, "decides the order of the data and the splits")
 	flags.StringVar(&f.backend, "backend", "auto", "auto, go, xla:cpu or xla:cuda")
+	flags.IntVar(&f.devices, "devices", 1, "train on `N` devices of the XLA backend, each of which computes its share of a step's sequences")
 	flags.BoolVar(&f.remat, "remat", false, "less memory for more time: trainings compute each block anew for its gradient")
 	flags.StringVar(&f.precision, "precision", "f32", "of gradients: f32, or bf16, which allows trainings to round their products where that is faster")
 	flags.IntVar(&f.examples, "show", 0, "first show `N` training examples as tokens, and which of them the loss counts; with --json on stderr")
@@ -79,9 +81,9 @@ func (f *runFlags) settings(found bool) (cfg distill.Config, err error) {
 }
 
 // mayChange reports whether a setting may be another when a run goes on: whoever needs it learns so when the hub is out of reach (and
-// is told by the run where it is too late), or when memory is.
+// is told by the run where it is too late), or when memory is; and the run may be on another machine.
 func mayChange(setting string) bool {
-	return setting == "corpus.fallback" || strings.HasSuffix(setting, ".remat") || strings.HasSuffix(setting, ".micro_batches")
+	return setting == "corpus.fallback" || setting == "devices" || strings.HasSuffix(setting, ".remat") || strings.HasSuffix(setting, ".micro_batches")
 }
 
 func refuseChanges(out string, differences []distill.Difference) error {
@@ -275,6 +277,11 @@ func (f *runFlags) named() map[string]func(*distill.Config) {
 		"fallback-corpus": func(c *distill.Config) { c.Corpus.Fallback = f.fallback },
 		"seed":            func(c *distill.Config) { c.Seed = f.seed },
 		"backend":         func(c *distill.Config) { c.Backend = f.backend },
+		"devices": func(c *distill.Config) {
+			if c.Devices = f.devices; f.devices == 1 {
+				c.Devices = 0 // the default
+			}
+		},
 		"remat": func(c *distill.Config) {
 			for _, t := range []*distill.Training{&c.FineTune, &c.BitNetSFT, &c.Stage2, &c.Stage3} {
 				t.Remat = f.remat

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/go-xla/compute/xla"
+	"github.com/gomlx/go-xla/pjrt"
 	"k8s.io/klog/v2"
 )
 
@@ -31,10 +32,18 @@ func newXLA(name, path, options string) (compute.Backend, error) {
 		return nil, err
 	}
 	defer done()
+	options, devices, err := cutDevices(options)
+	if err != nil {
+		return nil, err
+	}
 	if options != "" {
 		config += "," + options
 	}
-	b, err := xla.NewWithOptions(config, nil)
+	plugin := pjrt.NamedValuesMap{}
+	if devices > 0 {
+		plugin[cpuDevices] = int64(devices)
+	}
+	b, err := xla.NewWithOptions(config, plugin)
 	if err != nil {
 		return nil, err // not b: a nil *xla.Backend is no nil interface
 	}
