@@ -266,12 +266,17 @@ func (b *inferBench) addEngines(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// measures reports whether an engine knows a test: llama-bench has no sequences side by side.
+func (b *inferBench) measures(e *engine, t speed.Test) bool {
+	return e == b.engines[0] || t.Sequences == 1
+}
+
 // run measures: the machine, then each engine, for each test and repetition.
 func (b *inferBench) run(ctx context.Context) error {
 	for i := range b.repetitions {
 		for _, t := range b.tests {
 			for _, e := range b.engines {
-				if e.problem != nil || t.Sequences > 1 && e != b.engines[0] {
+				if e.problem != nil || !b.measures(e, t) {
 					continue
 				}
 				b.progressf("repetition %d of %d: %s, %s", i+1, b.repetitions, t, e.name)

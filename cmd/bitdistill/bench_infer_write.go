@@ -73,7 +73,7 @@ func (b *inferBench) report() inferReport {
 	}
 	for _, t := range b.tests {
 		for _, e := range b.engines {
-			if e.problem != nil || len(e.samples[t]) > 0 {
+			if b.measures(e, t) {
 				r.Rows = append(r.Rows, b.row(t, e))
 			}
 		}

@@ -44,13 +44,13 @@ func Describe(ctx context.Context, path string) (Model, error) {
 
 // stored is the size of a tensor in memory.
 func stored(file *native.File, c arch.Config, t arch.Tensor) (int64, error) {
+	if t.Kind == arch.Linear && c.Quantization.IsTernary() {
+		n, err := packed.PanelBytes(t.Dims[0], t.Dims[1])
+		return int64(n + 4*c.Quantization.Scales(t.Dims[0], t.Dims[1])), err
+	}
 	if file != nil {
 		info, err := file.Info(t)
 		return info.Bytes, err
-	}
-	if t.Kind == arch.Linear && c.Quantization.IsTernary() {
-		n, err := packed.PanelBytes(t.Dims[0], t.Dims[1])
-		return int64(n), err
 	}
 	return 4 * int64(t.Size()), nil
 }

@@ -18,11 +18,11 @@ type Rates struct {
 const (
 	probedBytes = 256 << 20 // larger than the last cache of the processors this is likely to run on
 	probedTurns = 1 << 18   // take about a millisecond
-	probeTime   = 150 * time.Millisecond
+	probeTime   = 80 * time.Millisecond
 )
 
 // Probe measures both, for each number of threads: the best of many rounds, since whatever else runs only makes them slower. It takes a
-// buffer of 256 MiB, and about a third of a second for each.
+// buffer of 256 MiB, and about a fifth of a second for each.
 func Probe(threads ...int) ([]Rates, error) {
 	if _, err := packed.Kernel(); err != nil {
 		return nil, err
