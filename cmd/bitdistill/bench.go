@@ -56,7 +56,7 @@ builds the program.`,
 func (f *inferFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&f.model, "model", "", "`FILE|FOLDER` of a model; see export")
+	flags.StringVar(&f.model, "model", "", "`FILE|FOLDER` of a model, or a run folder (its student)")
 	flags.StringVar(&f.shape, "shape", "", "random weights in the size of "+strings.Join(distill.BenchShapes(), ", "))
 	flags.IntVar(&f.layers, "layers", 0, "only so many blocks of the shape; 0 for all")
 	flags.StringVar(&f.head, "head", "q8_0", "`TYPE` of the shape's embedding and head: "+strings.Join(embeddingNames, ", "))

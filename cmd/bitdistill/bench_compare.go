@@ -233,19 +233,14 @@ func (t *turn) next() {
 	}
 }
 
-// failure is why the process ended without a result.
+// failure is why the process ended without a result: what it said last.
 func (t *turn) failure(err error) error {
-	if err == nil {
-		err = io.ErrUnexpectedEOF
-	}
-	return lastSaid(t.errors.String(), err)
-}
-
-// lastSaid is what a program said last, or the error with which it ended if it said nothing.
-func lastSaid(text string, err error) error {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
+	lines := strings.Split(strings.TrimSpace(t.errors.String()), "\n")
 	if last := strings.TrimPrefix(lines[len(lines)-1], "bitdistill: "); last != "" {
 		return errors.New(last)
+	}
+	if err == nil {
+		err = io.ErrUnexpectedEOF
 	}
 	return err
 }

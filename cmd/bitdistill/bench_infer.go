@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -121,8 +122,11 @@ func (b *inferBench) do(ctx context.Context, task speed.Task) (speed.Answer, err
 	if ctx.Err() != nil {
 		return answer, ctx.Err()
 	}
+	if said := strings.TrimPrefix(strings.TrimSpace(stderr.String()), "bitdistill: "); err != nil && said != "" {
+		err = errors.New(said)
+	}
 	if err != nil {
-		return answer, lastSaid(stderr.String(), err)
+		return answer, err
 	}
 	return answer, json.Unmarshal(out, &answer)
 }
@@ -224,6 +228,8 @@ func (b *inferBench) open(ctx context.Context, config arch.Config) error {
 		}
 	} else if _, err := os.Stat(b.path); err != nil {
 		return inputf("--model: %w", err)
+	} else if student := filepath.Join(b.path, distill.StudentDir); distill.HoldsRun(student) {
+		b.path = student
 	}
 	answer, err := b.do(ctx, speed.Task{Describe: b.path})
 	if err != nil {

@@ -59,14 +59,18 @@ func wantAll(t *testing.T, text string, words ...string) {
 	}
 }
 
-// TestBenchModelFile measures a folder.
+// TestBenchModelFile measures a folder that is the student of a run.
 func TestBenchModelFile(t *testing.T) {
 	t.Setenv(programVariable, "1")
-	r := call(t, "bench", "--model", modelFolder(t), "--prompt", "0", "--generate", "4", "--repetitions", "1", "--format", "json")
+	run := t.TempDir()
+	if err := os.Rename(modelFolder(t), filepath.Join(run, "student")); err != nil {
+		t.Fatal(err)
+	}
+	r := call(t, "bench", "--model", run, "--prompt", "0", "--generate", "4", "--repetitions", "1", "--format", "json")
 	r.want(t, exitDone)
 	var b inferReport
 	r.decode(t, &b)
-	if b.Head != "" || b.Layers != 5 || len(b.Rows) != 1 || !(b.Rows[0].TokensPerS > 0) {
+	if b.Model != "student" || b.Head != "" || b.Layers != 5 || len(b.Rows) != 1 || !(b.Rows[0].TokensPerS > 0) {
 		t.Errorf("%+v", b)
 	}
 }
