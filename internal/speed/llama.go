@@ -45,9 +45,8 @@ func FindLlama(folder string) (Llama, error) {
 
 // LlamaTimes are what llama-bench says of a test.
 type LlamaTimes struct {
-	Pass   float64 // seconds
-	RSS    int64   // most that was resident, bytes; 0 where the system does not say
-	Commit string  // of llama.cpp's source, as far as its build knew it
+	Pass float64 // seconds
+	RSS  int64   // most that was resident, bytes; 0 where the system does not say
 }
 
 // Measure has llama-bench time a test in a process of its own, with a first pass before it. Several sequences it does not know.
@@ -90,7 +89,6 @@ func lastLine(said string, err error) error {
 // parseLlama finds the one test in llama-bench's JSON.
 func parseLlama(out []byte, want Test) (LlamaTimes, error) {
 	var tests []struct {
-		Commit   string    `json:"build_commit"`
 		Prompt   int       `json:"n_prompt"`
 		Generate int       `json:"n_gen"`
 		Samples  []float64 `json:"samples_ns"`
@@ -101,5 +99,5 @@ func parseLlama(out []byte, want Test) (LlamaTimes, error) {
 	if len(tests) != 1 || tests[0].Prompt != want.Prompt || tests[0].Generate != want.Generate || len(tests[0].Samples) != 1 || !(tests[0].Samples[0] > 0) {
 		return LlamaTimes{}, fmt.Errorf("%s: its JSON has not one sample of %s alone; a version that is not known", llamaBench, want)
 	}
-	return LlamaTimes{Pass: tests[0].Samples[0] / 1e9, Commit: tests[0].Commit}, nil
+	return LlamaTimes{Pass: tests[0].Samples[0] / 1e9}, nil
 }
