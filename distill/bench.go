@@ -47,15 +47,39 @@ var benchShapes = []struct {
 		Family: arch.Qwen3, VocabSize: 151936, HiddenSize: 1024, IntermediateSize: 3072, Layers: 28, Heads: 16, KVHeads: 8, HeadDim: 128,
 		MaxPositions: 40960, NormEps: 1e-6, RopeTheta: 1e6, TieEmbeddings: true, Quantization: bitnet.Full(),
 	}},
+	{"qwen3-1.7b", "classification", arch.Config{
+		Family: arch.Qwen3, VocabSize: 151936, HiddenSize: 2048, IntermediateSize: 6144, Layers: 28, Heads: 16, KVHeads: 8, HeadDim: 128,
+		MaxPositions: 40960, NormEps: 1e-6, RopeTheta: 1e6, TieEmbeddings: true, Quantization: bitnet.Full(),
+	}},
+	{"qwen3-4b", "classification", arch.Config{
+		Family: arch.Qwen3, VocabSize: 151936, HiddenSize: 2560, IntermediateSize: 9728, Layers: 36, Heads: 32, KVHeads: 8, HeadDim: 128,
+		MaxPositions: 40960, NormEps: 1e-6, RopeTheta: 1e6, TieEmbeddings: true, Quantization: bitnet.Full(),
+	}},
 }
 
-// BenchShapes are the names of the models that [BenchTraining] knows: those of the published models of the same sizes.
+// BenchShapes are the names of the models that benchmarks know: those of the published models of the same sizes.
 func BenchShapes() []string {
 	var names []string
 	for _, s := range benchShapes {
 		names = append(names, s.name)
 	}
 	return names
+}
+
+// BenchModel is the model of a name of [BenchShapes], in full precision, with its first layers alone unless that is 0. Errors wrap [ErrInput].
+func BenchModel(shape string, layers int) (arch.Config, error) {
+	i := slices.Index(BenchShapes(), shape)
+	if i < 0 {
+		return arch.Config{}, wrongInput("shape: %q is not one of %s", shape, strings.Join(BenchShapes(), ", "))
+	}
+	c := benchShapes[i].config
+	if layers < 0 || layers > c.Layers {
+		return c, wrongInput("layers: %d, want 1 to %d, the shape's, or 0 for all", layers, c.Layers)
+	}
+	if layers > 0 {
+		c.Layers = layers
+	}
+	return c, nil
 }
 
 // BenchSpec says what [BenchTraining] measures.
@@ -118,21 +142,13 @@ type BenchResult struct {
 
 // Program resolves the spec. Errors wrap [ErrInput].
 func (s BenchSpec) Program() (*BenchProgram, error) {
-	i := slices.Index(BenchShapes(), s.Shape)
-	if i < 0 {
-		return nil, wrongInput("shape: %q is not one of %s", s.Shape, strings.Join(BenchShapes(), ", "))
-	}
-	shape := benchShapes[i]
-	cfg, err := Preset(shape.preset)
+	model, err := BenchModel(s.Shape, s.Layers)
 	if err != nil {
 		return nil, err
 	}
-	model := shape.config
-	if s.Layers < 0 || s.Layers > model.Layers {
-		return nil, wrongInput("layers: %d, want 1 to %d, the shape's, or 0 for all", s.Layers, model.Layers)
-	}
-	if s.Layers > 0 {
-		model.Layers = s.Layers
+	cfg, err := Preset(benchShapes[slices.Index(BenchShapes(), s.Shape)].preset)
+	if err != nil {
+		return nil, err
 	}
 	if model.Layers < -cfg.Loss.Layer {
 		cfg.Loss.Layer = -1
@@ -236,7 +252,7 @@ func (r BenchResult) Ratio(other BenchResult) (mean, sd float64) {
 	for i := range min(len(r.Seconds), len(other.Seconds)) {
 		ratios = append(ratios, other.Seconds[i]/r.Seconds[i])
 	}
-	return meanAndSD(ratios)
+	return MeanAndSD(ratios)
 }
 
 // TokensPerSecond is the mean over the repetitions of a result of this program, and their standard deviation.
@@ -245,11 +261,11 @@ func (p *BenchProgram) TokensPerSecond(r BenchResult) (mean, sd float64) {
 	for _, s := range r.Seconds {
 		speeds = append(speeds, float64(p.Batch*p.Length*p.Steps)/s)
 	}
-	return meanAndSD(speeds)
+	return MeanAndSD(speeds)
 }
 
-// meanAndSD is the mean of values and their standard deviation, of a sample: 0 for a single one.
-func meanAndSD(values []float64) (mean, sd float64) {
+// MeanAndSD is the mean of values and their standard deviation, of a sample: 0 for a single one.
+func MeanAndSD(values []float64) (mean, sd float64) {
 	n := float64(len(values))
 	for _, v := range values {
 		mean += v / n

@@ -21,7 +21,7 @@ func TestBenchShapes(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Sizes as the models' own files have them.
-	for i, want := range []int{pretrained.Config.Parameters(), 134_515_008, 596_049_920} {
+	for i, want := range []int{pretrained.Config.Parameters(), 134_515_008, 596_049_920, 1_720_574_976, 4_022_468_096} {
 		s := benchShapes[i]
 		if err := s.config.Validate(); err != nil {
 			t.Errorf("%s: %v", s.name, err)

@@ -21,8 +21,8 @@ var ggufGemma3 = map[string]string{
 	"post_attention_layernorm": "post_attention_norm", "pre_feedforward_layernorm": "ffn_norm", "post_feedforward_layernorm": "post_ffw_norm",
 }
 
-// ggufName is the name of a tensor in GGUF files.
-func ggufName(family arch.Family, name string) string {
+// GGUFName is the name that a tensor of [arch.Config.Tensors] has in GGUF files of the family's architecture.
+func GGUFName(family arch.Family, name string) string {
 	stem, suffix := name, ""
 	for _, s := range []string{".weight", ".bias"} {
 		if cut, ok := strings.CutSuffix(name, s); ok {
@@ -58,7 +58,7 @@ func newGGUFTensors(f *gguf.File, c arch.Config) ggufTensors {
 	taken := map[string]bool{ropeFactors: true} // is in the config
 	if c.Layers <= len(f.Tensors()) {           // before a table is made of it
 		for _, t := range c.Tensors() {
-			name := ggufName(c.Family, t.Name)
+			name := GGUFName(c.Family, t.Name)
 			taken[name] = true
 			if _, ok := f.Info(name); ok {
 				g.stored[t.Name], g.ours[t.Name] = name, t
