@@ -91,6 +91,11 @@ func (g ggufTensors) Shape(name string) ([]int, error) {
 	return info.Shape, nil
 }
 
+func (g ggufTensors) Stored(name string) (kind string, bytes int64) {
+	info, _ := g.Info(g.stored[name])
+	return info.Type.String(), info.Bytes
+}
+
 // ReadRows reads rows in our layout: queries and keys of the llama architecture have their rows in pairs there, and Gemma's
 // norms are stored with 1 added.
 func (g ggufTensors) ReadRows(name string, first int, dst []float32) error {

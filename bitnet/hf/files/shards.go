@@ -27,6 +27,8 @@ type weightFile interface {
 	Names() []string
 	// Shape is row-major. It is an error if the tensor's type cannot be read as float32.
 	Shape(name string) ([]int, error)
+	// Stored is the type of a tensor, as the file calls it, and its size in bytes.
+	Stored(name string) (kind string, bytes int64)
 	// ReadRows fills dst with whole rows, of the last dimension's width, from row first on. There are so many.
 	ReadRows(name string, first int, dst []float32) error
 	Close() error
@@ -48,6 +50,11 @@ func (f safetensorsFile) Shape(name string) ([]int, error) {
 		return info.Shape, nil
 	}
 	return nil, fmt.Errorf("dtype %s is not supported; supported are F32, F16, BF16", info.DType)
+}
+
+func (f safetensorsFile) Stored(name string) (kind string, bytes int64) {
+	info, _ := f.Info(name)
+	return string(info.DType), int64(info.Elements() * info.DType.Size())
 }
 
 func (f safetensorsFile) ReadRows(name string, first int, dst []float32) error {
