@@ -121,7 +121,9 @@ func (w *Weights) Read(t arch.Tensor, dst []float32) error {
 }
 
 // Stored is the type of a tensor of the config, as its file calls it, and its size there in bytes.
-func (w *Weights) Stored(t arch.Tensor) (kind string, bytes int64) { return w.home[t.Name].Stored(t.Name) }
+func (w *Weights) Stored(t arch.Tensor) (kind string, bytes int64) {
+	return w.home[t.Name].Stored(t.Name)
+}
 
 // ReadRows is [Weights.Read] of the rows from first on that dst has room for. A vector has one row.
 func (w *Weights) ReadRows(t arch.Tensor, first int, dst []float32) error {
