@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/bitdistill/bitdistill/bitnet/hf"
 	"github.com/bitdistill/bitdistill/bitnet/hf/chat"
 	"github.com/bitdistill/bitdistill/bitnet/hf/files"
 	"github.com/bitdistill/bitdistill/distill/data"
@@ -12,7 +11,7 @@ import (
 
 // ChatOf is how a model reads the conversations of a task: its chat template. It is nil for a task without conversations and for a
 // model without a template, which reads them as [data.PlainChat] has them. Errors wrap [ErrInput], or are those of ctx.
-func ChatOf(ctx context.Context, m *hf.Model, t data.Task) (*data.Chat, error) {
+func ChatOf(ctx context.Context, m *files.Model, t data.Task) (*data.Chat, error) {
 	c, err := templateOf(ctx, m, t)
 	if c == nil || err != nil {
 		return nil, err
@@ -28,7 +27,7 @@ func ChatOf(ctx context.Context, m *hf.Model, t data.Task) (*data.Chat, error) {
 }
 
 // chatNote says what the conversations of a task become, "" for a task without.
-func chatNote(ctx context.Context, m *hf.Model, t data.Task) string {
+func chatNote(ctx context.Context, m *files.Model, t data.Task) string {
 	c, err := templateOf(ctx, m, t)
 	switch {
 	case t.Messages == "" || err != nil: // which ChatOf tells
@@ -40,7 +39,7 @@ func chatNote(ctx context.Context, m *hf.Model, t data.Task) string {
 	return fmt.Sprintf("conversations: rendered by %s; answers end with %s", c.Source, end)
 }
 
-func templateOf(ctx context.Context, m *hf.Model, t data.Task) (*files.Chat, error) {
+func templateOf(ctx context.Context, m *files.Model, t data.Task) (*files.Chat, error) {
 	if t.Messages == "" {
 		return nil, nil
 	}

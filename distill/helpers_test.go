@@ -24,7 +24,7 @@ import (
 )
 
 var openPretrained = sync.OnceValues(func() (*hf.Model, error) {
-	return openModel(context.Background(), newFetcher(nil, nil), Embedded, embedded.Model)
+	return readModel(context.Background(), newFetcher(nil, nil), Embedded, embedded.Model, hf.Load)
 })
 
 // tinyConfig is a decoder small enough to be trained hundreds of times in a test.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/bitdistill/bitdistill/bitnet/hf"
 	"github.com/bitdistill/bitdistill/bitnet/hf/files"
+	"github.com/bitdistill/bitdistill/bitnet/native"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/distill/embedded"
 	"github.com/bitdistill/bitdistill/internal/atomicfile"
@@ -26,41 +27,29 @@ const EmbeddedTeacher = "embedded-teacher"
 // Subject is a model that was opened to be judged.
 type Subject struct {
 	*hf.Model
-	// Run is the config of the run that the model comes from: how its task reads, and on what it was judged. nil for a
-	// model that comes from no run.
-	Run *Config
+	Origin
 }
 
 // OpenModel loads a model by the name that commands take for it: a folder in Hugging Face form, a run folder, which means
 // its student, a hub id, or "embedded" and "embedded-teacher" for those in the binary. A folder inside a run folder, such as
 // that of a baseline, knows its run too. log is told what is fetched, and may be nil. Errors wrap [ErrInput] or [ErrUnreachable].
 func OpenModel(ctx context.Context, name string, log io.Writer) (*Subject, error) {
-	f := newFetcher(log, nil)
-	switch name {
-	case Embedded, EmbeddedTeacher:
-		unpack := embedded.Model
-		if name == EmbeddedTeacher {
-			unpack = embedded.Teacher
+	var s *Subject
+	err := withModel(ctx, name, log, func(path string, from Origin) error {
+		if native.Is(path) {
+			return wrongInput("%s: is a packed file of this project's own; the packed engine runs it (--engine packed), a graph needs the folder that it was made from", name)
 		}
-		cfg, err := Preset(DefaultPreset)
+		m, err := hf.Load(path)
 		if err != nil {
-			return nil, err
+			return inputError{err}
 		}
-		m, err := openModel(ctx, f, Embedded, unpack)
-		if err != nil {
-			return nil, err
+		if m.Tokenizer == nil {
+			return wrongInput("%s: no tokenizer.json", name)
 		}
-		return &Subject{m, &cfg}, nil
-	}
-	dir, run, err := locate(name)
-	if err != nil {
-		return nil, err
-	}
-	m, err := openModel(ctx, f, dir, nil)
-	if err != nil {
-		return nil, err
-	}
-	return &Subject{m, run}, nil
+		s = &Subject{m, from}
+		return nil
+	})
+	return s, err
 }
 
 // locate finds the model's folder, and the config of its run if it has one.

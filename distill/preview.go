@@ -39,7 +39,7 @@ func ShowExamples(ctx context.Context, cfg Config, n int, w io.Writer, colour bo
 		}
 		return wrongInput("task.train: %w", err)
 	}
-	if note := chatNote(ctx, s.base, s.task); note != "" {
+	if note := chatNote(ctx, &s.base.Model, s.task); note != "" {
 		if _, err := fmt.Fprintln(w, note); err != nil {
 			return err
 		}

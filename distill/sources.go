@@ -69,37 +69,39 @@ func (s *sources) pretrained(ctx context.Context, read func(dir string) (*hf.Mod
 	return m, nil
 }
 
-// openModel loads a folder, what the hub has, or what is embedded.
-func openModel(ctx context.Context, f *fetcher, name string, unpack func(dir string) error) (*hf.Model, error) {
-	return readModel(ctx, f, name, unpack, hf.Load)
+// readModel loads a folder, what the hub has, or what is embedded, with hf.Load, or hf.Check where the weights are not wanted.
+func readModel(ctx context.Context, f *fetcher, name string, unpack func(dir string) error, read func(dir string) (*hf.Model, error)) (m *hf.Model, err error) {
+	err = f.use(ctx, name, unpack, func(dir string) error {
+		if m, err = read(dir); err != nil {
+			return inputError{err}
+		}
+		if m.Tokenizer == nil {
+			return wrongInput("%s: no tokenizer.json", name)
+		}
+		return nil
+	})
+	return m, err
 }
 
-// readModel is openModel with hf.Load, or hf.Check where the weights are not wanted.
-func readModel(ctx context.Context, f *fetcher, name string, unpack func(dir string) error, read func(dir string) (*hf.Model, error)) (*hf.Model, error) {
+// use finds a model, a folder or a file, and has it used. The embedded one is unpacked, and goes again afterwards.
+func (f *fetcher) use(ctx context.Context, name string, unpack func(dir string) error, use func(path string) error) error {
 	var dir string
 	var err error
 	if name == Embedded {
 		if dir, err = os.MkdirTemp("", "bitdistill-"); err != nil {
-			return nil, err
+			return err
 		}
 		defer os.RemoveAll(dir)
 		if err := unpack(dir); err != nil {
-			return nil, err
+			return err
 		}
 	} else if dir, err = f.model(ctx, name, (*hub.Repo).Model); err != nil {
-		return nil, err
+		return err
 	}
 	if _, err := os.Stat(dir); err != nil {
-		return nil, noModel(name)
+		return noModel(name)
 	}
-	m, err := read(dir)
-	if err != nil {
-		return nil, inputError{err}
-	}
-	if m.Tokenizer == nil {
-		return nil, wrongInput("%s: no tokenizer.json", name)
-	}
-	return m, nil
+	return use(dir)
 }
 
 func noModel(name string) error {
@@ -124,7 +126,7 @@ func (s *sources) taskData(ctx context.Context, log *runLog) (*taskExamples, err
 	if err != nil {
 		return nil, err
 	}
-	if note := chatNote(ctx, s.base, s.task); note != "" {
+	if note := chatNote(ctx, &s.base.Model, s.task); note != "" {
 		log.printf("%s", note)
 	}
 	train, err := s.task.Read(taskFile(s.config.Task.Train, embedded.Train))
@@ -169,7 +171,7 @@ func taskFile(path string, fallback func() data.File) data.File {
 
 // tokenizing is how rows of the task become ids of a model.
 func (s *sources) tokenizing(ctx context.Context, m *hf.Model, training bool) (data.TokenizeOptions, error) {
-	chat, err := ChatOf(ctx, m, s.task)
+	chat, err := ChatOf(ctx, &m.Model, s.task)
 	t := s.config.Task
 	return data.TokenizeOptions{MaxLength: t.MaxLength, Overlong: t.Overlong, Training: training, Chat: chat}, err
 }

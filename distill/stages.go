@@ -80,7 +80,7 @@ func (r *Run) Teacher(ctx context.Context) error {
 		}
 		return r.fineTune(ctx, TeacherDir, TeacherLabel, bitnet.Full(), r.Config.FineTune)
 	}
-	teacher, err := openModel(ctx, r.sources.fetch, r.Config.Teacher, embedded.Teacher)
+	teacher, err := readModel(ctx, r.sources.fetch, r.Config.Teacher, embedded.Teacher, hf.Load)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package infer
 import (
 	"fmt"
 
+	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/infer/vector"
 )
 
@@ -25,6 +26,18 @@ func (t CacheType) String() string {
 		return fmt.Sprintf("CacheType(%d)", int(t))
 	}
 	return cacheNames[t]
+}
+
+// TokenBytes is what the keys and values of a token take in a model.
+func (t CacheType) TokenBytes(c arch.Config) int64 {
+	head := 4 * c.HeadDim
+	switch t {
+	case CacheF16:
+		head = 2 * c.HeadDim
+	case CacheInt8:
+		head = c.HeadDim + 4 // and a scale
+	}
+	return int64(2 * c.Layers * c.KVHeads * head)
 }
 
 // UnmarshalText takes f32, f16 and int8.

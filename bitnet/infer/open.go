@@ -5,12 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"sync"
 
 	"github.com/bitdistill/bitdistill/bitnet/arch"
-	"github.com/bitdistill/bitdistill/bitnet/gguf"
 	"github.com/bitdistill/bitdistill/bitnet/hf/files"
 	"github.com/bitdistill/bitdistill/bitnet/infer/rows"
 	"github.com/bitdistill/bitdistill/bitnet/native"
@@ -69,7 +67,7 @@ func Open(ctx context.Context, path string, o Options) (*Model, error) {
 	}
 	m := &Model{cache: o.Cache, unmap: func() {}}
 	load := m.openFolder
-	if isNative(path) {
+	if native.Is(path) {
 		load = m.openNative
 	}
 	if err := load(ctx, path, o); err != nil {
@@ -84,20 +82,6 @@ func Open(ctx context.Context, path string, o Options) (*Model, error) {
 		return nil, err
 	}
 	return m, nil
-}
-
-// isNative reports whether path is a file of the project's own format. Faults of a file are told by who opens it in earnest.
-func isNative(path string) bool {
-	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-		return false
-	}
-	f, err := gguf.Open(path)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	architecture, err := gguf.Get[string](f.Metadata(), "general.architecture")
-	return err == nil && architecture == native.Architecture
 }
 
 // Close ends the threads and frees the file. What is computing ends first; afterwards all methods return an error.

@@ -166,7 +166,7 @@ func (f folder) kind(t arch.Tensor) gguf.Type {
 	if kind, chosen := typeOf(name); chosen {
 		return kind
 	}
-	if stored := f.Type(t); stored == gguf.F16 || stored == gguf.BF16 {
+	if stored, _ := f.Stored(t); stored == gguf.F16 || stored == gguf.BF16 {
 		return stored
 	}
 	return gguf.F32

@@ -3,6 +3,7 @@ package native
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -35,6 +36,20 @@ func Open(path string) (*File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// Is reports whether path is a file of this format, as far as its architecture says. Faults of a file are told by who opens it in earnest.
+func Is(path string) bool {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	f, err := gguf.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	architecture, err := gguf.Get[string](f.Metadata(), keyArchitecture)
+	return err == nil && architecture == Architecture
 }
 
 func (f *File) errorf(format string, args ...any) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 
+	"github.com/bitdistill/bitdistill/bitnet/infer"
 	"github.com/bitdistill/bitdistill/distill"
 	"github.com/bitdistill/bitdistill/internal/speed"
 	"github.com/spf13/cobra"
@@ -65,6 +66,7 @@ func (f *inferFlags) register(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.both, "both", nil, "prompts with generation behind, `PROMPT+TOKENS`")
 	flags.IntSliceVar(&f.sequences, "sequences", nil, "generate in so many sequences side by side too")
 	flags.IntVar(&f.threads, "threads", 0, "threads that compute; 0 for as many as there are processors")
+	flags.TextVar(&f.cache, "cache", infer.CacheF32, "`TYPE` of keys and values: f32, f16 or int8")
 	flags.IntVar(&f.repetitions, "repetitions", 3, "measured repetitions")
 	flags.StringVar(&f.format, "format", "text", "text, md or json")
 	flags.BoolVar(&f.compare, "compare", false, "measure llama.cpp too")

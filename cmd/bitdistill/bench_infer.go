@@ -16,6 +16,7 @@ import (
 
 	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/gguf"
+	"github.com/bitdistill/bitdistill/bitnet/infer"
 	"github.com/bitdistill/bitdistill/distill"
 	"github.com/bitdistill/bitdistill/internal/backend"
 	"github.com/bitdistill/bitdistill/internal/speed"
@@ -27,6 +28,7 @@ type inferFlags struct {
 	layers, threads, repetitions      int
 	prompts, generate, sequences      []int
 	both, peers                       []string
+	cache                             infer.CacheType
 	compare                           bool
 	child                             bool // does a speed.Task
 }
@@ -236,6 +238,7 @@ func (b *inferBench) open(ctx context.Context, config arch.Config) error {
 		return err
 	}
 	b.model = *answer.Model
+	b.model.Cache = b.cache
 	for _, t := range b.tests {
 		if n, most := t.Prompt+t.Generate, b.model.Config.MaxPositions; n > most {
 			return inputf("%s: %d tokens, the model was made for %d (max_position_embeddings)", t, n, most)
@@ -314,7 +317,7 @@ func (b *inferBench) measureOurs(ctx context.Context, t speed.Test) (sample, err
 		b.rates[i] = append(b.rates[i], r)
 	}
 	least := b.model.Seconds(t, answer.Rates[len(threads)-1])
-	if answer, err = b.do(ctx, speed.Task{Run: &speed.Run{Model: b.path, Threads: b.threads, Test: t}}); err != nil {
+	if answer, err = b.do(ctx, speed.Task{Run: &speed.Run{Model: b.path, Threads: b.threads, Cache: b.cache, Test: t}}); err != nil {
 		return sample{}, err
 	}
 	b.kernel = answer.Times.Kernel

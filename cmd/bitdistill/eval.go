@@ -10,15 +10,11 @@ import (
 	"github.com/bitdistill/bitdistill/distill"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/distill/eval"
-	"github.com/bitdistill/bitdistill/internal/backend"
 	"github.com/spf13/cobra"
 )
 
-// Defaults of eval for a model that comes from no run.
-const (
-	defaultMaxLength = 512 // tokens, or what the model was made for if that is less
-	defaultEvalRows  = 32
-)
+// defaultEvalRows is the batch size for a model that comes from no run.
+const defaultEvalRows = 32
 
 type evalFlags struct {
 	judgeFlags
@@ -75,6 +71,9 @@ on from there; FILE.part goes once FILE is written.
 or as the run has them) and limit, if it left rows out; accuracy and stderr are of 1. Of
 texts BLEU is of 100 and ROUGE of 1, as sacrebleu and rouge-score have them.
 
+--engine packed measures in the engine that generate, classify and chat use, which opens
+what export made too; it has the values of the pure-Go backend, bit for bit.
+
 --model is the folder of a model, a run folder, which means its student, or the folder
 of another stage in it. Task, data and length are those of its run where they are not
 given, and a task that is called like the run's is the run's: with its answers.`,
@@ -82,6 +81,7 @@ given, and a task that is called like the run's is the run's: with its answers.`
   bitdistill eval --model bitdistill-run/bitnet-sft --json
   bitdistill eval --model RUN/student --task sst2 --data dev.tsv --json
   bitdistill eval --model embedded-teacher --limit 1000
+  bitdistill eval --model student.gguf --engine packed --data dev.tsv
   bitdistill eval --model RUN --task cnndm --data test.jsonl --limit 20 --log-samples written.jsonl`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 && f.samples == defaultSamples { // --log-samples FILE: pflag takes a value that may be left out behind = alone
@@ -96,7 +96,7 @@ given, and a task that is called like the run's is the run's: with its answers.`
 	flags.StringVar(&f.task, "task", "", "`NAME` of a built-in task, a task file, or embedded")
 	flags.StringVar(&f.data, "data", "", "table `FILE`: .tsv, .csv, .jsonl or .parquet, also .gz or .zst; or embedded")
 	flags.IntVar(&f.batchSize, "batch-size", 0, fmt.Sprintf("sequences computed at once (default: the run's, or %d)", defaultEvalRows))
-	flags.IntVar(&f.maxLength, "max-length", 0, fmt.Sprintf("tokens of prompt and answer; longer prompts are cut (default: the run's, or %d)", defaultMaxLength))
+	flags.IntVar(&f.maxLength, "max-length", 0, fmt.Sprintf("tokens of prompt and answer; longer prompts are cut (default: the run's, or %d)", distill.DefaultMaxLength))
 	flags.IntVar(&f.limit, "limit", 0, "only the first `N` rows")
 	flags.StringVar(&f.samples, "log-samples", "", "write a line of JSON for each row to `FILE`: prompt, target, and what the model makes of it")
 	flags.Lookup("log-samples").NoOptDefVal = defaultSamples
@@ -110,11 +110,11 @@ func (c *cli) eval(ctx context.Context, f *evalFlags) error {
 	if err := f.checkSamples(); err != nil {
 		return err
 	}
-	m, choice, err := f.open(ctx, c.log)
+	m, err := c.openSubject(ctx, &f.judgeFlags)
 	if err != nil {
 		return err
 	}
-	defer choice.Close()
+	defer m.Close()
 	examples, err := f.examples(ctx, c.log, m)
 	if err != nil {
 		return err
@@ -123,16 +123,9 @@ func (c *cli) eval(ctx context.Context, f *evalFlags) error {
 		fmt.Fprintf(c.log, "%s: %v\n", examples.File, examples.Counts)
 	}
 	if examples.Task.Generates() {
-		return c.evalCompletions(ctx, f, m, choice, examples)
+		return c.evalCompletions(ctx, f, m, examples)
 	}
-	judge, err := eval.NewClassifier(choice.Backend, m.Config, m.Store, f.batchSize)
-	if err != nil {
-		return err
-	}
-	update, done := c.progress("eval")
-	judge.Progress = update
-	a, err := judge.Accuracy(ctx, examples)
-	done()
+	a, err := m.accuracy(ctx, examples)
 	if err != nil {
 		return err
 	}
@@ -140,21 +133,29 @@ func (c *cli) eval(ctx context.Context, f *evalFlags) error {
 		return err
 	}
 	if f.json {
-		return c.writeJSON(evalReport{examples.Task.Name, a.N, a.Accuracy, a.Stderr, a.Seconds, f.engine, choice.Name, f.limit, f.model, f.data}, "")
+		return c.writeJSON(evalReport{examples.Task.Name, a.N, a.Accuracy, a.Stderr, a.Seconds, f.engine, m.name(), f.limit, f.model, f.data}, "")
 	}
-	_, err = fmt.Fprintf(c.out, "%s: accuracy %.2f ± %.2f %% of %s, in %.1f s on backend %s\n",
-		examples.Task.Name, 100*a.Accuracy, 100*a.Stderr, f.counted(a.N, "examples"), a.Seconds, choice.Name)
+	_, err = fmt.Fprintf(c.out, "%s: accuracy %.2f ± %.2f %% of %s, in %.1f s on %s\n",
+		examples.Task.Name, 100*a.Accuracy, 100*a.Stderr, f.counted(a.N, "examples"), a.Seconds, f.where(m))
 	return err
 }
 
+// where says what has computed.
+func (f *judgeFlags) where(m *subject) string {
+	if f.engine == enginePacked {
+		return "the packed engine, kernel " + m.name()
+	}
+	return "backend " + m.name()
+}
+
 // evalCompletions measures the perplexity of the completions of a generation, and compares what the model writes with them. With
-// --log-samples, texts are kept as they come.
-func (c *cli) evalCompletions(ctx context.Context, f *evalFlags, m *distill.Subject, choice *backend.Choice, examples *data.Examples) error {
-	kept, err := c.keepTexts(f, m, choice, examples)
+// --log-samples, texts of the graph, which are slow to come by, are kept as they come.
+func (c *cli) evalCompletions(ctx context.Context, f *evalFlags, m *subject, examples *data.Examples) error {
+	kept, err := c.keepTexts(f, m, examples)
 	if err != nil {
 		return err
 	}
-	p, written, err := c.judgeCompletions(ctx, f, m, choice, examples, kept)
+	p, written, err := judgeCompletions(ctx, m, examples, kept)
 	if err != nil {
 		return f.keptAdvice(ctx, err, kept, examples.Len())
 	}
@@ -166,42 +167,21 @@ func (c *cli) evalCompletions(ctx context.Context, f *evalFlags, m *distill.Subj
 			return err
 		}
 	}
-	return c.writeCompletions(f, examples, p, written, choice.Name)
+	return c.writeCompletions(f, examples, p, written, m)
 }
 
 // judgeCompletions computes what evalCompletions reports. kept may be nil.
-func (c *cli) judgeCompletions(ctx context.Context, f *evalFlags, m *distill.Subject, choice *backend.Choice, examples *data.Examples, kept *distill.KeptTexts) (p eval.Perplexity, written eval.Generations, err error) {
-	perplexity := func() (eval.Perplexity, error) {
-		judge, err := eval.NewCompletions(choice.Backend, m.Config, m.Store, f.batchSize)
-		if err != nil {
-			return eval.Perplexity{}, err
-		}
-		update, done := c.progress("perplexity")
-		defer done()
-		judge.Progress = update
-		return judge.Perplexity(ctx, examples)
-	}
+func judgeCompletions(ctx context.Context, m *subject, e *data.Examples, kept *distill.KeptTexts) (p eval.Perplexity, written eval.Generations, err error) {
+	measure := func() (eval.Perplexity, error) { return m.completions(ctx, e) }
 	if kept == nil {
-		p, err = perplexity()
+		p, err = measure()
 	} else {
-		p, err = kept.Perplexity(perplexity)
+		p, err = kept.Perplexity(measure)
 	}
 	if err != nil {
 		return p, written, err
 	}
-	end, _ := examples.End()
-	generator, err := eval.NewGenerator(choice.Backend, m.Config, m.Store, end, f.batchSize)
-	if err != nil {
-		return p, written, err
-	}
-	defer generator.Close()
-	if kept != nil {
-		generator.Kept = kept
-	}
-	update, done := c.progress("greedy decoding")
-	defer done()
-	generator.Progress = update
-	written, err = generator.Complete(ctx, examples, 0, m.Tokenizer.Decode)
+	written, err = m.write(ctx, e, kept)
 	if kept != nil {
 		written.Seconds += kept.Seconds()
 	}
@@ -209,17 +189,17 @@ func (c *cli) judgeCompletions(ctx context.Context, f *evalFlags, m *distill.Sub
 }
 
 // writeCompletions reports on a generation.
-func (c *cli) writeCompletions(f *evalFlags, e *data.Examples, p eval.Perplexity, written eval.Generations, backend string) error {
+func (c *cli) writeCompletions(f *evalFlags, e *data.Examples, p eval.Perplexity, written eval.Generations, m *subject) error {
 	o := distill.NewOverlap(written)
 	if f.json {
-		return c.writeJSON(completionsReport{e.Task.Name, e.Len(), p, *o, written.Seconds, f.engine, backend, f.limit, f.model, f.data}, "")
+		return c.writeJSON(completionsReport{e.Task.Name, e.Len(), p, *o, written.Seconds, f.engine, m.name(), f.limit, f.model, f.data}, "")
 	}
 	var scores strings.Builder
 	for i, score := range o.Cells() {
 		fmt.Fprintf(&scores, "%s %s, ", distill.OverlapColumns[i], score)
 	}
-	_, err := fmt.Fprintf(c.out, "%s: perplexity %.3f of %d tokens in %s, in %.1f s on backend %s\n%s: %s%d of %d texts ended by the model, %d tokens in %.1f s\n",
-		e.Task.Name, p.Perplexity, p.Tokens, f.counted(e.Len(), "completions"), p.Seconds, backend,
+	_, err := fmt.Fprintf(c.out, "%s: perplexity %.3f of %d tokens in %s, in %.1f s on %s\n%s: %s%d of %d texts ended by the model, %d tokens in %.1f s\n",
+		e.Task.Name, p.Perplexity, p.Tokens, f.counted(e.Len(), "completions"), p.Seconds, f.where(m),
 		e.Task.Name, scores.String(), o.Ended, o.Generated, written.Tokens, written.Seconds)
 	return err
 }
@@ -234,23 +214,23 @@ func (f *evalFlags) counted(n int, what string) string {
 }
 
 // examples reads the task's data. What the flags leave open comes from the model's run.
-func (f *evalFlags) examples(ctx context.Context, log io.Writer, m *distill.Subject) (*data.Examples, error) {
-	task, err := f.openTask(m.Run)
+func (f *evalFlags) examples(ctx context.Context, log io.Writer, m *subject) (*data.Examples, error) {
+	task, err := m.OpenTask(f.task)
 	if err != nil {
 		return nil, err
 	}
-	length, overlong, rows := min(defaultMaxLength, m.Config.MaxPositions), data.Truncate, defaultEvalRows
+	rows := defaultEvalRows
 	if run := m.Run; run != nil {
-		length, overlong, rows = run.Task.MaxLength, run.Task.Overlong, run.EvalBatchSize
+		rows = run.EvalBatchSize
 		f.data = cmp.Or(f.data, run.Task.Dev)
 	}
 	f.batchSize = cmp.Or(f.batchSize, rows)
-	length = cmp.Or(f.maxLength, length)
+	options, err := m.Tokenizing(ctx, m.Model, task, f.maxLength)
+	if err != nil {
+		return nil, err
+	}
 	if f.data == "" {
 		return nil, inputf("--data: missing; name a table: TSV, CSV, JSONL or Parquet")
-	}
-	if err := fits(m, "--max-length", length); err != nil {
-		return nil, err
 	}
 	table, err := task.Read(distill.OpenHeldOut(f.data))
 	if err != nil {
@@ -264,24 +244,6 @@ func (f *evalFlags) examples(ctx context.Context, log io.Writer, m *distill.Subj
 	} else if f.limit > 0 {
 		table.Rows = table.Rows[:f.limit]
 	}
-	chat, err := distill.ChatOf(ctx, m.Model, task)
-	if err != nil {
-		return nil, err
-	}
-	examples, err := task.Tokenize(ctx, table, m.Tokenizer, data.TokenizeOptions{MaxLength: length, Overlong: overlong, Chat: chat})
+	examples, err := task.Tokenize(ctx, table, m.Tokenizer, options)
 	return examples, distill.ReadFault(ctx, err)
-}
-
-// openTask finds the task: the run's if none is named, or if it goes by the name that is given.
-func (f *evalFlags) openTask(run *distill.Config) (data.Task, error) {
-	if run != nil {
-		task, err := distill.OpenTask(run.Task.Name)
-		if f.task == "" || err == nil && task.Name == f.task {
-			return task, err
-		}
-	}
-	if f.task == "" {
-		return data.Task{}, inputf("--task: missing; name a built-in task (%v) or a task file", data.BuiltinTasks())
-	}
-	return distill.OpenTask(f.task)
 }

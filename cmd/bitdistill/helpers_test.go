@@ -36,6 +36,14 @@ func callWith(t *testing.T, ctx context.Context, stderr interface {
 	return result{code, out.String(), stderr.String()}
 }
 
+// callIn runs the program with something on standard input.
+func callIn(t *testing.T, stdin string, args ...string) result {
+	t.Helper()
+	var out, log bytes.Buffer
+	code := run(t.Context(), args, strings.NewReader(stdin), &out, &log)
+	return result{code, out.String(), log.String()}
+}
+
 // want checks the exit code, that the messages contain all words, and that nobody sees a stack.
 func (r result) want(t *testing.T, code int, words ...string) {
 	t.Helper()

@@ -141,7 +141,7 @@ func TestBadUsage(t *testing.T) {
 	}{
 		{"runn", []string{`"runn"`, "did you mean run?"}},
 		{"eval", []string{"--model"}},
-		{"eval --model embedded --engine packed", []string{"packed", "not available in this version"}},
+		{"eval --model embedded --engine fast", []string{"--engine", "\"fast\"", "graph and packed are"}},
 		{"eval --model embedded --engine gpu", []string{"gpu"}},
 		{"eval --model embedded --max-length 5000", []string{"--max-length", "512"}},
 		{"eval --model embedded --limit -1", []string{"--limit"}},

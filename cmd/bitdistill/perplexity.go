@@ -6,7 +6,6 @@ import (
 
 	"github.com/bitdistill/bitdistill/distill"
 	"github.com/bitdistill/bitdistill/distill/data"
-	"github.com/bitdistill/bitdistill/distill/eval"
 	"github.com/spf13/cobra"
 )
 
@@ -23,6 +22,7 @@ type perplexityReport struct {
 	NLL        float64 `json:"nll"`    // nats a token
 	Tokens     int     `json:"tokens"` // predictions
 	Stride     int     `json:"stride,omitempty"`
+	Engine     string  `json:"engine"`
 	Model      string  `json:"model"` // as it was named
 	Data       string  `json:"data"`  // the same
 }
@@ -42,9 +42,10 @@ tokens stand in front of it, but at the text's beginning; those without any are 
 last window may be shorter.
 
 --json is one object: perplexity, nll (nats a token), tokens (predictions), stride if one
-was given, and model and data as they were named.`,
+was given, engine, and model and data as they were named.`,
 		Example: `  bitdistill perplexity --model embedded --data tinystories.txt.gz --length 256 --max-tokens 2048
   bitdistill perplexity --model RUN --data wiki.test.raw --json
+  bitdistill perplexity --model student.gguf --engine packed --data wiki.test.raw
   bitdistill perplexity --model RUN --data wiki.test.raw --length 1024 --stride 512`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.perplexity(cmd.Context(), f) },
@@ -55,7 +56,7 @@ was given, and model and data as they were named.`,
 	flags.IntVar(&f.length, "length", 512, "tokens of a window")
 	flags.IntVar(&f.stride, "stride", 0, "tokens from one window to the next, so that windows overlap (default: they do not)")
 	flags.Int64Var(&f.maxTokens, "max-tokens", 0, "only the first `N` tokens of the text")
-	flags.IntVar(&f.batchSize, "batch-size", 16, "windows computed at once; fewer where their logits would take too much memory")
+	flags.IntVar(&f.batchSize, "batch-size", 16, "windows computed at once by the graph; fewer where their logits would take too much memory")
 	return cmd
 }
 
@@ -70,12 +71,12 @@ func (c *cli) perplexity(ctx context.Context, f *perplexityFlags) error {
 	case f.maxTokens < 0:
 		return inputf("--max-tokens: %d, want a positive number", f.maxTokens)
 	}
-	m, choice, err := f.open(ctx, c.log)
+	m, err := c.openSubject(ctx, &f.judgeFlags)
 	if err != nil {
 		return err
 	}
-	defer choice.Close()
-	if err := fits(m, "--length", f.length); err != nil {
+	defer m.Close()
+	if err := fits(m.Model, "--length", f.length); err != nil {
 		return err
 	}
 	if f.stride < 0 || f.stride > f.length {
@@ -86,20 +87,13 @@ func (c *cli) perplexity(ctx context.Context, f *perplexityFlags) error {
 	if err != nil {
 		return distill.ReadFault(ctx, err)
 	}
-	judge, err := eval.NewLanguageModel(choice.Backend, m.Config, m.Store, f.batchSize)
-	if err != nil {
-		return err
-	}
-	update, done := c.progress("perplexity")
-	judge.Progress = update
-	p, err := judge.Perplexity(ctx, text)
-	done()
+	p, err := m.text(ctx, text)
 	if err != nil {
 		return err
 	}
 	if f.json {
-		return c.writeJSON(perplexityReport{p.Perplexity, p.NLL, p.Tokens, f.stride, f.model, f.data}, "")
+		return c.writeJSON(perplexityReport{p.Perplexity, p.NLL, p.Tokens, f.stride, f.engine, f.model, f.data}, "")
 	}
-	_, err = fmt.Fprintf(c.out, "perplexity %.4f (%.6f nats a token) of %d tokens, in %.1f s on backend %s\n", p.Perplexity, p.NLL, p.Tokens, p.Seconds, choice.Name)
+	_, err = fmt.Fprintf(c.out, "perplexity %.4f (%.6f nats a token) of %d tokens, in %.1f s on %s\n", p.Perplexity, p.NLL, p.Tokens, p.Seconds, f.where(m))
 	return err
 }

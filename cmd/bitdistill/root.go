@@ -81,7 +81,7 @@ Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted.`,
 	root.SetOut(c.out) // before the commands that cobra adds are made
 	root.SetErr(c.log)
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(c.runCommand(), c.evalCommand(), c.perplexityCommand(), c.tokenizeCommand(), c.exportCommand(), c.reportCommand(), c.notebookCommand(), c.benchCommand(), c.doctorCommand(), c.versionCommand())
+	root.AddCommand(c.runCommand(), c.evalCommand(), c.perplexityCommand(), c.tokenizeCommand(), c.exportCommand(), c.inspectCommand(), c.classifyCommand(), c.generateCommand(), c.chatCommand(), c.reportCommand(), c.notebookCommand(), c.benchCommand(), c.doctorCommand(), c.versionCommand())
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
 	for _, cmd := range root.Commands() {

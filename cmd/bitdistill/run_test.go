@@ -280,7 +280,7 @@ func TestPerplexityContract(t *testing.T) {
 	for i, batch := range []string{"1", "3"} {
 		r := call(t, "perplexity", "--model", "embedded", "--data", data, "--length", "64", "--max-tokens", "330", "--batch-size", batch, "--backend", "go", "--json")
 		r.want(t, exitDone)
-		checkFields(t, r.out, "perplexity", "nll", "tokens", "model", "data")
+		checkFields(t, r.out, "perplexity", "nll", "tokens", "engine", "model", "data")
 		r.decode(t, &got[i])
 	}
 	if p := got[0]; p.Tokens != 5*63 || math.Abs(math.Exp(p.NLL)-p.Perplexity) > 1e-9*p.Perplexity {

@@ -13,7 +13,6 @@ import (
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/distill/eval"
 	"github.com/bitdistill/bitdistill/internal/atomicfile"
-	"github.com/bitdistill/bitdistill/internal/backend"
 )
 
 // labelSample is a line of --log-samples of a classification. Labels go by their values in the table.
@@ -71,12 +70,12 @@ func (f *evalFlags) logTexts(tok *files.Tokenizer, e *data.Examples, written eva
 // partName is added to the name of --log-samples while texts are being written.
 const partName = ".part"
 
-// keepTexts opens the file that texts are kept in until --log-samples can be written; nil without that flag. The caller closes it.
-func (c *cli) keepTexts(f *evalFlags, m *distill.Subject, choice *backend.Choice, e *data.Examples) (*distill.KeptTexts, error) {
-	if f.samples == "" {
+// keepTexts opens the file that texts are kept in until --log-samples can be written; nil without that flag, and in the packed engine. The caller closes it.
+func (c *cli) keepTexts(f *evalFlags, m *subject, e *data.Examples) (*distill.KeptTexts, error) {
+	if f.samples == "" || m.graph == nil {
 		return nil, nil
 	}
-	kept, err := distill.KeepTexts(f.samples+partName, m.Model, e, fmt.Sprintf("%d at once on %s", f.batchSize, choice.Name))
+	kept, err := distill.KeepTexts(f.samples+partName, m.graph.Model, e, fmt.Sprintf("%d at once on %s", f.batchSize, m.name()))
 	if err != nil {
 		return nil, fmt.Errorf("--log-samples: %w", err)
 	}
@@ -89,7 +88,7 @@ func (c *cli) keepTexts(f *evalFlags, m *distill.Subject, choice *backend.Choice
 // keptAdvice closes what an evaluation that did not end has kept, and tells how to go on with it.
 func (f *evalFlags) keptAdvice(ctx context.Context, err error, kept *distill.KeptTexts, rows int) error {
 	if kept == nil {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil && f.engine == engineGraph {
 			err = fmt.Errorf("%w; with --log-samples FILE, texts are kept as they come", err)
 		}
 		return err

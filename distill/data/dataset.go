@@ -30,7 +30,7 @@ type Row struct {
 	Line       int      // line in the file, the header being 1; in Parquet the number of the row, from 1
 	Values     []string // one per column of the dataset, or per message in front of the answer
 	Roles      []string // of the messages; nil where the prompt is a template
-	Label      int      // index into Task.Labels
+	Label      int      // index into Task.Labels, or Unlabelled
 	Completion string   // of a generation: the text to generate
 }
 
@@ -54,6 +54,18 @@ func (t Task) Read(f File) (*Dataset, error) {
 	if err := t.Validate(); err != nil {
 		return nil, fmt.Errorf("task %q: %w", t.Name, err)
 	}
+	r := t.reader(f)
+	if err := readTable(f, &receiver{choose: r.choose, row: r.row}); err != nil {
+		return nil, err
+	}
+	if d := r.dataset; len(d.Rows) == 0 {
+		return nil, fmt.Errorf("%s:%d: %s empty, here and in all other rows (%d in all); name the right column, or another file", d.File, d.FirstBlank, t.blank(), d.Blank)
+	}
+	return r.dataset, nil
+}
+
+// reader reads rows into a dataset. The task is valid.
+func (t Task) reader(f File) *taskReader {
 	r := &taskReader{task: t, names: t.columns(), labels: map[string]int{}, dataset: &Dataset{File: f.Name}}
 	for i, l := range t.Labels {
 		for _, value := range append([]string{l.Value}, l.Also...) {
@@ -67,13 +79,7 @@ func (t Task) Read(f File) (*Dataset, error) {
 	if t.Completion != "" {
 		r.completion, _ = parseTemplate(t.Completion)
 	}
-	if err := readTable(f, &receiver{choose: r.choose, row: r.row}); err != nil {
-		return nil, err
-	}
-	if d := r.dataset; len(d.Rows) == 0 {
-		return nil, fmt.Errorf("%s:%d: %s empty, here and in all other rows (%d in all); name the right column, or another file", d.File, d.FirstBlank, t.blank(), d.Blank)
-	}
-	return r.dataset, nil
+	return r
 }
 
 // blank says what is missing in a row that is left out.
@@ -92,6 +98,14 @@ func isBlank(values []string) bool {
 	return !slices.ContainsFunc(values, func(v string) bool { return strings.TrimSpace(v) != "" })
 }
 
+// trimmed takes white space off around values: GLUE's sentences end with a space; texts to be classified do not.
+func trimmed(values []string) []string {
+	for i, v := range values {
+		values[i] = strings.TrimSpace(v)
+	}
+	return values
+}
+
 // taskReader turns the rows of a table into those of a task. Their values are in the order of names: the prompt's columns, then
 // those of completion, label or messages.
 type taskReader struct {
@@ -100,6 +114,8 @@ type taskReader struct {
 	labels     map[string]int
 	completion template
 	dataset    *Dataset
+
+	unlabelled bool // the label's column may be missing
 }
 
 // choose finds the task's columns under one of the names that they may have.
@@ -115,6 +131,9 @@ func (r *taskReader) choose(columns []string) ([]field, error) {
 			if at = slices.Index(columns, s); at >= 0 {
 				break
 			}
+		}
+		if at < 0 && r.unlabelled && name == r.task.LabelColumn && len(fields) == len(r.dataset.Columns) { // the last of the names
+			return fields, nil
 		}
 		if at < 0 {
 			return nil, fmt.Errorf("%s: no column %s, which task %s needs; the header has %s. A task file says which one it is: \"columns\": {%q: …}",
@@ -143,11 +162,11 @@ func (r *taskReader) row(line int, values []string) error {
 	case isBlank(row.Values):
 		blank = true
 	default:
-		for i, v := range row.Values { // GLUE's sentences end with a space; texts to be classified do not
-			row.Values[i] = strings.TrimSpace(v)
-		}
+		row.Values = trimmed(row.Values)
 		var ok bool
-		if row.Label, ok = r.labels[rest[0]]; !ok {
+		if len(rest) == 0 {
+			row.Label = Unlabelled
+		} else if row.Label, ok = r.labels[rest[0]]; !ok {
 			err = fmt.Errorf("unknown label %q in column %q; task %s has %s", rest[0], r.task.LabelColumn, r.task.Name, r.task.values())
 		}
 	}

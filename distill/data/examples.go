@@ -293,7 +293,7 @@ func listAt(ids []int32, ends []int, i int) []int32 {
 	return ids[start:ends[i]:ends[i]]
 }
 
-// Label is the right label of example i, an index into Answers and Task.Labels.
+// Label is the right label of example i, an index into Answers and Task.Labels, or Unlabelled.
 func (e *Examples) Label(i int) int { return int(e.labels[i]) }
 
 // Line is the line of example i in its file.

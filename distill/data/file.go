@@ -21,9 +21,10 @@ import (
 // File is a named input that can be opened: a file on disk ([OnDisk]) or bytes in the program ([InMemory]).
 // The extension of the name decides the format; gzip and Zstandard are recognised by their first bytes.
 type File struct {
-	Name  string // as messages show it
-	Open  func() (io.ReadCloser, error)
-	Bytes int64 // as it lies on disk, where that is known before it is opened; 0 where opening tells, -1 where it must not be opened for that
+	Name   string // as messages show it
+	Open   func() (io.ReadCloser, error)
+	Format string // of a table, as the ending of a name, such as "tsv"; "" goes by the name
+	Bytes  int64  // as it lies on disk, where that is known before it is opened; 0 where opening tells, -1 where it must not be opened for that
 }
 
 // OnDisk is the file at path. Nothing is opened yet.

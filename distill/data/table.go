@@ -33,6 +33,8 @@ type receiver struct {
 	choose func(columns []string) ([]field, error)
 	row    func(line int, values []string) error
 
+	stream bool // rows are not kept, so that there may be any number of them
+
 	name    string
 	columns []string
 	fields  []field
@@ -60,6 +62,9 @@ func readTable(f File, to *receiver) error {
 	to.name = f.Name
 	rest := bufio.NewReaderSize(in, 64<<10)
 	format := tableExtension(f.Name)
+	if f.Format != "" {
+		format = "." + f.Format
+	}
 	if _, known := tableFormats[format]; !known {
 		head, err := rest.Peek(32 << 10)
 		if err != nil && err != io.EOF {
@@ -141,7 +146,7 @@ func (to *receiver) add(line int, values []string) error {
 		}
 		to.size += int64(len(v)) + valueBytes
 	}
-	if to.size > maxTable {
+	if to.size > maxTable && !to.stream {
 		return fmt.Errorf("%s:%d: the table is larger than %d MiB; split it", to.name, line, maxTable>>20)
 	}
 	to.rows++
@@ -150,6 +155,16 @@ func (to *receiver) add(line int, values []string) error {
 
 // eachLine hands on the lines of a text, counted from 1: without LF or CR LF, a byte order mark and empty lines.
 func eachLine(in io.Reader, name string, line func(number int, line []byte) error) error {
+	return allLines(in, name, func(number int, text []byte) error {
+		if len(text) == 0 {
+			return nil
+		}
+		return line(number, text)
+	})
+}
+
+// allLines is eachLine with empty ones.
+func allLines(in io.Reader, name string, line func(number int, line []byte) error) error {
 	lines := bufio.NewScanner(in)
 	lines.Buffer(make([]byte, 0, 64<<10), maxLine)
 	number := 0
@@ -158,9 +173,6 @@ func eachLine(in io.Reader, name string, line func(number int, line []byte) erro
 		text := lines.Bytes()
 		if number == 1 {
 			text = bytes.TrimPrefix(text, []byte("\ufeff"))
-		}
-		if len(text) == 0 {
-			continue
 		}
 		if err := line(number, text); err != nil {
 			// The line may be half a line because reading failed; then that is the fault to name.

@@ -122,14 +122,15 @@ func LookupTask(nameOrFile string) (Task, error) {
 	case len(bytes.TrimSpace(content)) == 0:
 		return Task{}, fmt.Errorf("%s: the task file is empty", nameOrFile)
 	}
-	t, err := parseTask(content)
+	t, err := ParseTask(content)
 	if err != nil {
 		return Task{}, fmt.Errorf("%s: %w", nameOrFile, err)
 	}
 	return t, nil
 }
 
-func parseTask(content []byte) (Task, error) {
+// ParseTask reads the JSON of a task. The task returned is valid.
+func ParseTask(content []byte) (Task, error) {
 	var t Task
 	d := json.NewDecoder(bytes.NewReader(content))
 	d.DisallowUnknownFields() // a misspelt field would be a silent default

@@ -76,16 +76,22 @@ func (c *Classifier) Accuracy(ctx context.Context, e *data.Examples) (Accuracy, 
 	if err := checkLength(c.config, slices.Max(batches.Lengths())); err != nil {
 		return Accuracy{}, fmt.Errorf("%s: %w", e.File, err)
 	}
-	r := Accuracy{N: e.Len(), Predictions: make([]int, e.Len()), Scores: make([][]float64, e.Len())}
-	for i := range r.Scores {
-		r.Scores[i] = make([]float64, len(e.Answers))
+	scores := make([][]float64, e.Len())
+	for i := range scores {
+		scores[i] = make([]float64, len(e.Answers))
 	}
 	err = each(ctx, c.backend, batches.Len(), c.Progress, func(i int) (apply func(), err error) {
-		return c.score(batches.Batch(i), e, r.Scores)
+		return c.score(batches.Batch(i), e, scores)
 	})
 	if err != nil {
 		return Accuracy{}, err
 	}
+	return newAccuracy(e, scores, began)
+}
+
+// newAccuracy takes the label with the largest score of each example.
+func newAccuracy(e *data.Examples, scores [][]float64, began time.Time) (Accuracy, error) {
+	r := Accuracy{N: e.Len(), Predictions: make([]int, e.Len()), Scores: scores}
 	right := 0
 	for i, scores := range r.Scores {
 		for label, s := range scores {

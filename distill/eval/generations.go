@@ -35,13 +35,13 @@ type Keeper interface {
 func (g *Generator) Complete(ctx context.Context, e *data.Examples, rows int, decode func(ids []int32) string) (Generations, error) {
 	began := time.Now()
 	if !e.Task.Generates() {
-		return Generations{}, fmt.Errorf("task %s: is a classification; there is no text to generate", e.Task.Name)
+		return Generations{}, noText(e)
 	}
-	r := Generations{N: e.Len()}
+	n := e.Len()
 	if rows > 0 {
-		r.N = min(r.N, rows)
+		n = min(n, rows)
 	}
-	prompts := make([][]int32, r.N)
+	prompts := make([][]int32, n)
 	for i := range prompts {
 		prompts[i] = e.Prompt(i)
 	}
@@ -53,7 +53,13 @@ func (g *Generator) Complete(ctx context.Context, e *data.Examples, rows int, de
 	if err != nil {
 		return Generations{}, err
 	}
-	references := make([]string, r.N)
+	return newGenerations(e, all, decode, began)
+}
+
+// newGenerations compares what was written behind the first prompts with their references.
+func newGenerations(e *data.Examples, all [][]int32, decode func(ids []int32) string, began time.Time) (r Generations, err error) {
+	r.N = len(all)
+	references, most := make([]string, r.N), e.MaxCompletion()
 	for i, ids := range all {
 		r.Texts = append(r.Texts, strings.TrimSpace(decode(ids)))
 		references[i] = e.Reference(i)
@@ -70,4 +76,8 @@ func (g *Generator) Complete(ctx context.Context, e *data.Examples, rows int, de
 	}
 	r.Seconds = time.Since(began).Seconds()
 	return r, nil
+}
+
+func noText(e *data.Examples) error {
+	return fmt.Errorf("task %s: is a classification; there is no text to generate", e.Task.Name)
 }

@@ -11,8 +11,9 @@ import (
 
 // Model is what the limits of a model depend on.
 type Model struct {
-	Config arch.Config `json:"config"`
-	Bytes  int64       `json:"bytes"` // of weights that are read for each token, or for many at once: all but an embedding that is not the head too
+	Config arch.Config     `json:"config"`
+	Cache  infer.CacheType `json:"cache"`
+	Bytes  int64           `json:"bytes"` // of weights that are read for each token, or for many at once: all but an embedding that is not the head too
 }
 
 // Describe opens a model, as [Measure] will, to see what it is.
@@ -55,8 +56,8 @@ func stored(file *native.File, c arch.Config, t arch.Tensor) (int64, error) {
 	return 4 * int64(t.Size()), nil
 }
 
-// cacheBytes is what a layer keeps of a token: float32 keys and values; see Run.options.
-func cacheBytes(c arch.Config) int { return 2 * 4 * c.KVHeads * c.HeadDim }
+// cacheBytes is what a layer keeps of a token.
+func (m Model) cacheBytes() int { return int(m.Cache.TokenBytes(m.Config)) / m.Config.Layers }
 
 // Seconds is how long a test takes at least: each step as long as reading the weights and the cache, or as the products of the ternary
 // linears, whichever is longer. It is 0 where that is not known: for prompts of models in full precision.
@@ -92,5 +93,5 @@ func (m Model) cache(n int) float64 {
 		}
 		tokens += seen
 	}
-	return float64(tokens * cacheBytes(m.Config))
+	return float64(tokens * m.cacheBytes())
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/bitdistill/bitdistill/bitnet/infer"
 )
 
 // recorded is what llama-bench wrote of a llama in the size of stories260K, without some of what is not read.
@@ -116,7 +118,7 @@ func TestLlamaArguments(t *testing.T) {
 		"-m m -t 2 -r 1 -o json -p 0 -n 64":            {0, 64, 1},
 		"-m m -t 2 -r 1 -o json -p 0 -n 0 -pg 512,128": {512, 128, 1},
 	} {
-		if got := (Llama{}).arguments(Run{"m", 2, test}); !slices.Equal(got, strings.Fields(want)) {
+		if got := (Llama{}).arguments(Run{"m", 2, infer.CacheF32, test}); !slices.Equal(got, strings.Fields(want)) {
 			t.Errorf("%v, want %s", got, want)
 		}
 	}

@@ -11,9 +11,10 @@ import (
 
 // Run is a test on a model.
 type Run struct {
-	Model   string `json:"model"` // what infer.Open opens
-	Threads int    `json:"threads"`
-	Test    Test   `json:"test"`
+	Model   string          `json:"model"` // what infer.Open opens
+	Threads int             `json:"threads"`
+	Cache   infer.CacheType `json:"cache"`
+	Test    Test            `json:"test"`
 }
 
 // Times are what a run took, seconds.
@@ -24,8 +25,7 @@ type Times struct {
 	Pass   float64 `json:"pass_s"`  // the timed pass, which is the second one
 }
 
-// options are those of the engine, here and nowhere else. What they say of the cache of keys and values, cacheBytes has to know.
-func (r Run) options() infer.Options { return infer.Options{Threads: r.Threads} }
+func (r Run) options() infer.Options { return infer.Options{Threads: r.Threads, Cache: r.Cache} }
 
 // Measure times a run. Tokens are random, and none is drawn from logits, which are computed behind each generated token and behind the last
 // one of a prompt: what llama-bench does. The first pass, of the prompt or of one token, brings the weights into memory.

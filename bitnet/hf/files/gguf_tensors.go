@@ -91,9 +91,9 @@ func (g ggufTensors) Shape(name string) ([]int, error) {
 	return info.Shape, nil
 }
 
-func (g ggufTensors) Type(name string) gguf.Type {
+func (g ggufTensors) Stored(name string) (kind gguf.Type, bytes int64) {
 	info, _ := g.Info(g.stored[name])
-	return info.Type
+	return info.Type, info.Bytes
 }
 
 // ReadRows reads rows in our layout: queries and keys of the llama architecture have their rows in pairs there, and Gemma's

@@ -28,8 +28,8 @@ type weightFile interface {
 	Names() []string
 	// Shape is row-major. It is an error if the tensor's type cannot be read as float32.
 	Shape(name string) ([]int, error)
-	// Type is what the file holds.
-	Type(name string) gguf.Type
+	// Stored is the type of a tensor and its size in bytes.
+	Stored(name string) (kind gguf.Type, bytes int64)
 	// ReadRows fills dst with whole rows, of the last dimension's width, from row first on. There are so many.
 	ReadRows(name string, first int, dst []float32) error
 	Close() error
@@ -53,14 +53,15 @@ func (f safetensorsFile) Shape(name string) ([]int, error) {
 	return nil, fmt.Errorf("dtype %s is not supported; supported are F32, F16, BF16", info.DType)
 }
 
-func (f safetensorsFile) Type(name string) gguf.Type {
-	switch info, _ := f.Info(name); info.DType {
+func (f safetensorsFile) Stored(name string) (kind gguf.Type, bytes int64) {
+	info, _ := f.Info(name)
+	switch kind = gguf.F32; info.DType {
 	case safetensors.F16:
-		return gguf.F16
+		kind = gguf.F16
 	case safetensors.BF16:
-		return gguf.BF16
+		kind = gguf.BF16
 	}
-	return gguf.F32
+	return kind, int64(info.Elements() * info.DType.Size())
 }
 
 func (f safetensorsFile) ReadRows(name string, first int, dst []float32) error {

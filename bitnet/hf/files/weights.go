@@ -111,9 +111,6 @@ func unknownHint(name string, c arch.Config) string {
 	return ""
 }
 
-// Type is the type that a tensor of the config is stored in; that of a safetensors file is F32, F16 or BF16.
-func (w *Weights) Type(t arch.Tensor) gguf.Type { return w.home[t.Name].Type(t.Name) }
-
 // Read fills dst, which has the tensor's size, with a tensor of the config, row-major. F16 and BF16 become float32 exactly, blocks
 // of GGUF files as the format says. A value that is not finite is refused, and with the embedding of a model that ties its head one
 // that differs from a head beside it.
@@ -122,6 +119,11 @@ func (w *Weights) Read(t arch.Tensor, dst []float32) error {
 		return fmt.Errorf("%s: room for %d values, the tensor has %d", t.Name, len(dst), t.Size())
 	}
 	return w.ReadRows(t, 0, dst)
+}
+
+// Stored is the type that a tensor of the config is stored in, F32, F16 or BF16 in a safetensors file, and its size there in bytes.
+func (w *Weights) Stored(t arch.Tensor) (kind gguf.Type, bytes int64) {
+	return w.home[t.Name].Stored(t.Name)
 }
 
 // ReadRows is [Weights.Read] of the rows from first on that dst has room for. A vector has one row.
