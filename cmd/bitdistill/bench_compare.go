@@ -236,10 +236,14 @@ func (t *turn) next() {
 	}
 }
 
-// failure is why the process ended without a result: what it said last.
+// failure is why the process ended without a result: what this program said, which may be several lines, or the last line of another.
 func (t *turn) failure(err error) error {
-	lines := strings.Split(strings.TrimSpace(t.errors.String()), "\n")
-	if last := strings.TrimPrefix(lines[len(lines)-1], "bitdistill: "); last != "" {
+	const own = "bitdistill: "
+	said := strings.TrimSpace(t.errors.String())
+	if at := strings.LastIndex("\n"+said, "\n"+own); at >= 0 {
+		return errors.New(said[at+len(own):])
+	}
+	if last := said[strings.LastIndex(said, "\n")+1:]; last != "" {
 		return errors.New(last)
 	}
 	if err == nil {

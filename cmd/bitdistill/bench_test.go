@@ -124,3 +124,18 @@ func script(t *testing.T, lines string) string {
 	}
 	return path
 }
+
+// TestBenchFailure: of a process that fails there is all that says why.
+func TestBenchFailure(t *testing.T) {
+	for said, want := range map[string]string{
+		"": "unexpected EOF",
+		"warning\nbitdistill: no plugin; install it:\n\nbitdistill doctor --install xla\n": "no plugin; install it:\n\nbitdistill doctor --install xla",
+		"Traceback\n  line 3\nValueError: no\n":                                            "ValueError: no",
+	} {
+		var failed turn
+		failed.errors.WriteString(said)
+		if got := failed.failure(nil).Error(); got != want {
+			t.Errorf("%q: %q, want %q", said, got, want)
+		}
+	}
+}
