@@ -90,6 +90,7 @@ func TestSpikeSkipped(t *testing.T) {
 	j := newJournal(t)
 	tr := j.of(testTrainings[FullLabel](t, t.TempDir()))
 	tr.training.SkipSpikes = 6
+	tr.devices = devices{backend: tr.backend, n: 1}
 	store, err := tr.workingStore()
 	if err != nil {
 		t.Fatal(err)
