@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -125,6 +126,11 @@ func (c *cli) classify(ctx context.Context, f *classifyFlags, words []string, st
 	return err
 }
 
+func isFile(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.Mode().IsRegular()
+}
+
 // check refuses what cannot be read.
 func (f *classifyFlags) check(words []string, stdin io.Reader) error {
 	formats := append([]string{"", formatLines}, data.TableFormats()...)
@@ -135,6 +141,8 @@ func (f *classifyFlags) check(words []string, stdin io.Reader) error {
 		return inputf("--rows: %d, want at least 1", f.rows)
 	case len(words) > 0 && f.data != "":
 		return inputf("%q: the texts are those of --data already", words[0])
+	case len(words) == 1 && isFile(words[0]):
+		return inputf("%s: that is a file; --data %[1]s reads it", words[0])
 	case len(words) > 0:
 		return checkText("the text", strings.Join(words, " "))
 	case f.data == "" && f.model != "" && isTerminal(stdin):

@@ -153,6 +153,7 @@ func TestClassifyRefused(t *testing.T) {
 		"not UTF-8":     {"good\nb\xffd\n", []string{}, []string{"standard input:2", "UTF-8"}},
 		"words":         {"", []string{"ab\xff"}, []string{"the text: byte 2 is not UTF-8"}},
 		"blank":         {"", []string{"  "}, []string{"blank"}},
+		"a file":        {"", []string{pair}, []string{"pair.json", "that is a file", "--data"}},
 		"both":          {"", []string{"text", "--data", "a.tsv"}, []string{"--data"}},
 		"format":        {"a", []string{"--format", "xml"}, []string{"--format", `"xml"`, "jsonl"}},
 		"rows":          {"a", []string{"--rows", "0"}, []string{"--rows: 0"}},
