@@ -46,6 +46,9 @@ func (s *sampler) next(logits []float32) (id int32, ok bool) {
 		return int32(best), true
 	}
 	total := s.weigh(logits, float64(logits[best]))
+	if !(total > 0) { // one of them is a NaN
+		return 0, false
+	}
 	at := s.random.Float64() * total
 	for _, c := range s.choices {
 		if at -= c.probability; at < 0 {

@@ -184,6 +184,9 @@ func (k *classifier) all(ctx context.Context, stdin io.Reader) error {
 	case failed != nil:
 		return failed
 	case err != nil:
+		if failed := k.flush(ctx); failed != nil { // rows in front of the one at fault
+			return failed
+		}
 		return distill.ReadFault(ctx, err)
 	}
 	if err := k.flush(ctx); err != nil {

@@ -28,8 +28,8 @@ func (f *engineFlags) registerEngine(cmd *cobra.Command) {
 
 // options are those flags for the engine.
 func (f *engineFlags) options() (infer.Options, error) {
-	if f.threads < 0 {
-		return infer.Options{}, inputf("--threads: %d, want a positive number", f.threads)
+	if f.threads < 0 || f.threads > 1024 {
+		return infer.Options{}, inputf("--threads: %d, want a positive number, at most 1024", f.threads)
 	}
 	return infer.Options{Threads: f.threads, Cache: f.cache}, nil
 }

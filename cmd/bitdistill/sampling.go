@@ -101,7 +101,10 @@ func (w *textWriter) emit(text string) error {
 	for _, s := range w.stop {
 		if before, _, found := strings.Cut(w.held, s); found {
 			w.held = ""
-			return errors.Join(w.write(before), errStop)
+			if err := w.write(before); err != nil {
+				return err
+			}
+			return errStop
 		}
 	}
 	keep := 0

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/bitdistill/bitdistill/bitnet/arch"
+	"github.com/bitdistill/bitdistill/bitnet/gguf"
+	"github.com/bitdistill/bitdistill/bitnet/hf/files"
 	"github.com/bitdistill/bitdistill/bitnet/infer"
 	"github.com/bitdistill/bitdistill/bitnet/native"
 	"github.com/bitdistill/bitdistill/bitnet/packed"
@@ -24,17 +26,16 @@ func Describe(ctx context.Context, path string) (Model, error) {
 	}
 	defer m.Close()
 	d := Model{Config: m.Config}
-	file, err := native.Open(path)
-	if err == nil {
-		defer file.Close()
-	} else {
-		file = nil // another kind of model, in memory with float32 and panels
+	size, done, err := fullPrecision(path)
+	if err != nil {
+		return Model{}, err
 	}
+	defer done()
 	for _, t := range m.Config.Tensors() {
 		if t.Kind == arch.Embedding && !m.Config.TieEmbeddings {
 			continue
 		}
-		n, err := stored(file, m.Config, t)
+		n, err := stored(size, m.Config, t)
 		if err != nil {
 			return d, err
 		}
@@ -43,17 +44,38 @@ func Describe(ctx context.Context, path string) (Model, error) {
 	return d, nil
 }
 
+// fullPrecision tells what a tensor that is not packed takes in memory: as much as in the project's own file, or float32, but for the matrices
+// of other files that are stored in 16 bits and stay so.
+func fullPrecision(path string) (size func(arch.Tensor) (int64, error), done func(), err error) {
+	if native.Is(path) {
+		file, err := native.Open(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		return func(t arch.Tensor) (int64, error) {
+			info, err := file.Info(t)
+			return info.Bytes, err
+		}, func() { file.Close() }, nil
+	}
+	_, weights, err := files.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	return func(t arch.Tensor) (int64, error) {
+		if kind, _ := weights.Stored(t); len(t.Dims) > 1 && (kind == gguf.F16 || kind == gguf.BF16) {
+			return 2 * int64(t.Size()), nil
+		}
+		return 4 * int64(t.Size()), nil
+	}, weights.Close, nil
+}
+
 // stored is the size of a tensor in memory.
-func stored(file *native.File, c arch.Config, t arch.Tensor) (int64, error) {
+func stored(full func(arch.Tensor) (int64, error), c arch.Config, t arch.Tensor) (int64, error) {
 	if t.Kind == arch.Linear && c.Quantization.IsTernary() {
 		n, err := packed.PanelBytes(t.Dims[0], t.Dims[1])
 		return int64(n + 4*c.Quantization.Scales(t.Dims[0], t.Dims[1])), err
 	}
-	if file != nil {
-		info, err := file.Info(t)
-		return info.Bytes, err
-	}
-	return 4 * int64(t.Size()), nil
+	return full(t)
 }
 
 // cacheBytes is what a layer keeps of a token.
