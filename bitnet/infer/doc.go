@@ -14,7 +14,8 @@
 // A token's values do not depend on what is computed beside it: a text that is read at once, piece by piece, or among others gives the same
 // logits, bit for bit.
 //
-// Caches of float16 and int8 round keys and values, and so are exceptions too; in a ternary model codes at ties may then change.
+// Caches of float16 and int8 round keys and values, and matrices of Q8_0 and Q4_0 (the head that export writes by default) are multiplied by
+// activations rounded to 16 bits in blocks of 32: those are exceptions too, and in a ternary model codes at ties may then change.
 //
 // Files: open.go and source.go load; layer.go is what a model is made of; pass.go and attention.go compute, and pool.go has the
 // threads; cache.go has keys and values; sequence.go remembers a text; generate.go, sample.go and classify.go use one.

@@ -72,7 +72,8 @@ or as the run has them) and limit, if it left rows out; accuracy and stderr are 
 texts BLEU is of 100 and ROUGE of 1, as sacrebleu and rouge-score have them.
 
 --engine packed measures in the engine that generate, classify and chat use, which opens
-what export made too; it has the values of the pure-Go backend, bit for bit.
+what export made too. It has the values of the pure-Go backend, bit for bit, unless the
+model has Q8_0 or Q4_0 matrices, as the head that export writes is by default.
 
 --model is the folder of a model, a run folder, which means its student, or the folder
 of another stage in it. Task, data and length are those of its run where they are not
