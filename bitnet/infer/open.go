@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/hf/files"
@@ -42,7 +43,19 @@ type Model struct {
 	pass    *pass
 	pool    *pool
 	closed  bool
-	unmap   func()
+	file    *mapping
+}
+
+// mapping is a file that is mapped until the last of those who read it has done. A model that is in memory maps nothing.
+type mapping struct {
+	users atomic.Int32
+	unmap func()
+}
+
+func (m *mapping) leave() {
+	if m.users.Add(-1) == 0 {
+		m.unmap()
+	}
 }
 
 var errClosed = errors.New("infer: the model is closed")
@@ -65,26 +78,53 @@ func Open(ctx context.Context, path string, o Options) (*Model, error) {
 	if _, err := packed.Kernel(); err != nil {
 		return nil, err
 	}
-	m := &Model{cache: o.Cache, unmap: func() {}}
+	m := &Model{cache: o.Cache, file: &mapping{unmap: func() {}}}
+	m.file.users.Add(1)
 	load := m.openFolder
 	if native.Is(path) {
 		load = m.openNative
 	}
 	if err := load(ctx, path, o); err != nil {
-		m.unmap()
+		m.file.leave()
 		return nil, err
 	}
-	m.pool = newPool(o.Threads)
-	var err error
+	return m.start(o.Threads)
+}
+
+// start makes the threads and the room of a model that has its weights. One that cannot be started is closed.
+func (m *Model) start(threads int) (_ *Model, err error) {
+	m.pool = newPool(threads)
 	if m.pass, err = newPass(m); err != nil {
-		m.pool.stop()
-		m.unmap()
+		m.Close()
 		return nil, err
 	}
 	return m, nil
 }
 
-// Close ends the threads and frees the file. What is computing ends first; afterwards all methods return an error.
+// Beside is the model once more, to compute other texts at the same time: with the weights of this one, but with room and threads of its
+// own. Texts side by side, each on one thread, are faster than one after the other on all of them, the more so the smaller the model is.
+// The room is that of the activations of a tile of 144 tokens (0.7 MB of the embedded model, about 17 MB of Qwen3-0.6B). Each of the two is closed for itself,
+// and a file stays mapped until the last of them is. Sequences belong to the model that made them.
+func (m *Model) Beside(threads int) (*Model, error) {
+	if threads < 1 {
+		return nil, fmt.Errorf("infer: %d threads, want at least 1", threads)
+	}
+	m.passing.Lock()
+	defer m.passing.Unlock()
+	if m.closed {
+		return nil, errClosed
+	}
+	m.file.users.Add(1)
+	other := &Model{Model: m.Model, Name: m.Name, Task: m.Task, Provenance: m.Provenance,
+		embedding: m.embedding, head: m.head, layers: m.layers, norm: m.norm, cache: m.cache, file: m.file}
+	return other.start(threads)
+}
+
+// Threads is the number of goroutines that compute.
+func (m *Model) Threads() int { return m.pool.workers() }
+
+// Close ends the threads, and frees the file unless models beside this one read it. What is computing ends first; afterwards all methods
+// return an error.
 func (m *Model) Close() {
 	m.passing.Lock()
 	defer m.passing.Unlock()
@@ -94,7 +134,7 @@ func (m *Model) Close() {
 	m.closed = true
 	m.pool.stop()
 	m.embedding, m.head, m.layers, m.pass = nil, nil, nil, nil
-	m.unmap()
+	m.file.leave()
 }
 
 // source is where a model's tensors come from.

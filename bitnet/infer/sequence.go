@@ -32,6 +32,11 @@ func (m *Model) NewSequence(capacity int) (*Sequence, error) {
 	return s, nil
 }
 
+// SequenceBytes is what [Model.NewSequence] makes room for.
+func (m *Model) SequenceBytes(capacity int) int64 {
+	return m.cache.TokenBytes(m.Config) * int64(capacity)
+}
+
 // Len is the number of tokens that were read.
 func (s *Sequence) Len() int { return len(s.ids) }
 

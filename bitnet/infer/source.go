@@ -50,7 +50,7 @@ func (m *Model) openNative(ctx context.Context, path string, o Options) error {
 	if err != nil {
 		return err
 	}
-	m.unmap = unmap
+	m.file.unmap = unmap
 	if err := m.take(ctx, mapped{f, data}); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}

@@ -11,33 +11,11 @@ import (
 	"github.com/bitdistill/bitdistill/distill/data"
 )
 
-// Packed judges a model in package infer's engine, by the definitions of Classifier, LanguageModel, Completions and Generator.
+// Packed judges a model in package infer's engine, by the definitions of Classifier, LanguageModel, Completions and Generator. Texts are
+// computed side by side, one on each of the model's threads, with the results of one thread, bit for bit.
 type Packed struct {
 	Model    *infer.Model
-	Progress func(done, total int) // rows; may be nil
-}
-
-// rows calls row for each of n, in a sequence with room for the longest text.
-func (p Packed) rows(ctx context.Context, n, longest int, row func(s *infer.Sequence, i int) error) error {
-	if err := checkLength(p.Model.Config, longest); err != nil {
-		return err
-	}
-	s, err := p.Model.NewSequence(longest)
-	if err != nil {
-		return err
-	}
-	for i := range n {
-		if err := context.Cause(ctx); err != nil {
-			return err
-		}
-		if err := row(s, i); err != nil {
-			return err
-		}
-		if p.Progress != nil {
-			p.Progress(i+1, n)
-		}
-	}
-	return nil
+	Progress func(done, total int) // rows; may be nil. It is not called twice at the same time
 }
 
 // Scores are the log-probabilities of each label's answer, [examples][labels]. What an example's prompt begins with like the one before
@@ -74,9 +52,8 @@ func (p Packed) Perplexity(ctx context.Context, c *data.Corpus) (Perplexity, err
 	if err != nil {
 		return Perplexity{}, err
 	}
-	var r Perplexity
-	sum := 0.0
-	err = p.rows(ctx, windows.Len(), c.Length, func(s *infer.Sequence, i int) error {
+	texts := make([][]float64, windows.Len())
+	err = p.rows(ctx, len(texts), c.Length, func(s *infer.Sequence, i int) (err error) {
 		b := windows.Batch(i)
 		if b.Err != nil {
 			return b.Err
@@ -86,37 +63,51 @@ func (p Packed) Perplexity(ctx context.Context, c *data.Corpus) (Perplexity, err
 			n++
 		}
 		s.Truncate(0)
-		return p.predict(ctx, s, b.IDs[:n], b.Targets()[:n], &r, &sum)
+		texts[i], err = p.predict(ctx, s, b.IDs[:n], b.Targets()[:n])
+		return err
 	})
 	if err != nil {
 		return Perplexity{}, err
 	}
-	return r.of(sum, began)
+	return perplexityOf(texts, began)
 }
 
 // Completions is the perplexity of the completions behind their prompts, each token given those before it. It stops with the context's
 // error when that ends.
 func (p Packed) Completions(ctx context.Context, e *data.Examples) (Perplexity, error) {
 	began := time.Now()
-	var r Perplexity
-	sum := 0.0
-	err := p.rows(ctx, e.Len(), e.Longest(), func(s *infer.Sequence, i int) error {
+	texts := make([][]float64, e.Len())
+	err := p.rows(ctx, len(texts), e.Longest(), func(s *infer.Sequence, i int) (err error) {
 		prompt, answer := e.Prompt(i), e.Answer(i)
 		targets := append(slices.Repeat([]int32{data.NoLabel}, len(prompt)-1), answer...)
 		s.Truncate(0)
-		return p.predict(ctx, s, slices.Concat(prompt, answer[:len(answer)-1]), targets, &r, &sum)
+		texts[i], err = p.predict(ctx, s, slices.Concat(prompt, answer[:len(answer)-1]), targets)
+		return err
 	})
 	if err != nil {
 		return Perplexity{}, inFile(ctx, e, err)
 	}
-	return r.of(sum, began)
+	return perplexityOf(texts, began)
 }
 
 // predictRows bounds the logits that are there at once.
 const predictRows = 64
 
-// predict reads ids, and adds the negative log-likelihoods of the targets that there are to sum.
-func (p Packed) predict(ctx context.Context, s *infer.Sequence, ids, targets []int32, r *Perplexity, sum *float64) error {
+// perplexityOf adds up the texts' log-probabilities in their order, so that sums are the same whatever was computed first.
+func perplexityOf(texts [][]float64, began time.Time) (Perplexity, error) {
+	var r Perplexity
+	sum := 0.0
+	for _, text := range texts {
+		for _, v := range text {
+			sum -= v
+		}
+		r.Tokens += len(text)
+	}
+	return r.of(sum, began)
+}
+
+// predict reads ids, and gives the log-probabilities of the targets that there are.
+func (p Packed) predict(ctx context.Context, s *infer.Sequence, ids, targets []int32) ([]float64, error) {
 	vocab := p.Model.Config.VocabSize
 	room := make([]float32, min(predictRows, len(ids))*vocab)
 	silent := 0
@@ -124,21 +115,21 @@ func (p Packed) predict(ctx context.Context, s *infer.Sequence, ids, targets []i
 		silent++
 	}
 	if err := s.Append(ctx, ids[:silent], nil); err != nil {
-		return err
+		return nil, err
 	}
+	var found []float64
 	for at := silent; at < len(ids); at += predictRows {
 		n := min(predictRows, len(ids)-at)
 		if err := s.Append(ctx, ids[at:at+n], room[:n*vocab]); err != nil {
-			return err
+			return nil, err
 		}
 		for i, target := range targets[at : at+n] {
 			if target != data.NoLabel {
-				*sum -= logProbability(room[i*vocab:][:vocab], target)
-				r.Tokens++
+				found = append(found, logProbability(room[i*vocab:][:vocab], target))
 			}
 		}
 	}
-	return nil
+	return found, nil
 }
 
 // Complete writes behind the prompts of all examples, up to as many tokens as the task keeps for a completion, greedily, and compares
