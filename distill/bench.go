@@ -18,6 +18,7 @@ import (
 	"github.com/bitdistill/bitdistill/bitnet/hf/files"
 	"github.com/bitdistill/bitdistill/distill/data"
 	"github.com/bitdistill/bitdistill/internal/backend"
+	"github.com/bitdistill/bitdistill/internal/system"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -310,7 +311,7 @@ func BenchTraining(ctx context.Context, s BenchSpec) (BenchResult, error) {
 	}
 	err = b.run(ctx, s.Before, &r)
 	r.Compilations, _ = m.read()
-	r.PeakRSS = backend.PeakMemory()
+	r.PeakRSS = system.PeakMemory()
 	return r, err
 }
 

@@ -22,14 +22,18 @@ type frozen struct {
 	pullback *model.Exec   // gradients of operands to those of weights
 }
 
-func newFrozen(backend compute.Backend, store *model.Store, cfg arch.Config) (*frozen, error) {
+func newFrozen(backend compute.Backend, store *model.Store, cfg arch.Config) (_ *frozen, err error) {
 	f := &frozen{store: store, linear: bitnet.Linear{Weights: cfg.Quantization.Weights, FP16Scales: cfg.Quantization.FP16Scales}}
 	for i, t := range cfg.Tensors() {
 		if t.Kind == arch.Linear {
 			f.linears, f.indices = append(f.linears, t), append(f.indices, i)
 		}
 	}
-	var err error
+	defer func() {
+		if err != nil {
+			f.close()
+		}
+	}()
 	if f.freeze, err = model.NewExec(backend, store, f.freezeGraph); err != nil {
 		return nil, err
 	}
@@ -110,8 +114,11 @@ func (f *frozen) toWeights(grads []*tensors.Tensor) error {
 
 // close frees what was compiled and quantized.
 func (f *frozen) close() {
-	f.freeze.Finalize()
-	f.pullback.Finalize()
+	for _, e := range []*model.Exec{f.freeze, f.pullback} {
+		if e != nil {
+			e.Finalize()
+		}
+	}
 	for _, t := range f.linears {
 		for _, path := range []string{operandPath(t), scalePath(t)} {
 			if f.store.GetVariable(path) != nil {

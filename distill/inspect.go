@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"strings"
 
 	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/gguf"
@@ -17,6 +16,7 @@ import (
 	"github.com/bitdistill/bitdistill/bitnet/infer"
 	"github.com/bitdistill/bitdistill/bitnet/native"
 	"github.com/bitdistill/bitdistill/bitnet/packed"
+	"github.com/bitdistill/bitdistill/internal/system"
 )
 
 // Inspection is what a model's files hold, and what the packed engine makes of them.
@@ -100,9 +100,9 @@ func Inspect(ctx context.Context, name string, context int, cache infer.CacheTyp
 	err := withModel(ctx, name, log, func(path string, from Origin) error {
 		var err error
 		if native.Is(path) {
-			i, err = inspectNative(ctx, path, &from)
+			i, err = inspectNative(ctx, path, context, &from)
 		} else {
-			i, err = inspectFolder(ctx, path)
+			i, err = inspectFolder(ctx, path, context)
 		}
 		if err != nil {
 			return ReadFault(ctx, err)
@@ -111,14 +111,22 @@ func Inspect(ctx context.Context, name string, context int, cache infer.CacheTyp
 		if task, known, err := from.ownTask(); known && err == nil {
 			i.Task = task.Name
 		}
-		return i.remember(context, cache)
+		i.remember(cache)
+		return nil
 	})
 	return i, err
 }
 
-// describe takes what a model's files say.
-func (i *Inspection) describe(ctx context.Context, m *files.Model) error {
+// describe takes what a model's files say, and refuses a context that does not fit before tensors are read.
+func (i *Inspection) describe(ctx context.Context, m *files.Model, context int) error {
 	c := m.Config
+	if context == 0 {
+		context = min(DefaultMaxLength, c.MaxPositions)
+	}
+	if context < 1 || context > c.MaxPositions {
+		return wrongInput("--context: %d tokens, want 1 to %d: what the model was made for (max_position_embeddings)", context, c.MaxPositions)
+	}
+	i.Memory.Context = context
 	i.Family, i.Layers, i.Hidden, i.Vocabulary, i.Positions = c.Family, c.Layers, c.HiddenSize, c.VocabSize, c.MaxPositions
 	i.Weights, i.SubLN, i.Tokenizer = c.Quantization.Weights, c.Quantization.SubLN, m.Tokenizer != nil
 	i.config = c
@@ -129,14 +137,14 @@ func (i *Inspection) describe(ctx context.Context, m *files.Model) error {
 	return err
 }
 
-func inspectNative(ctx context.Context, path string, from *Origin) (*Inspection, error) {
+func inspectNative(ctx context.Context, path string, context int, from *Origin) (*Inspection, error) {
 	f, err := native.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	i := &Inspection{Format: native.Architecture, Name: f.Name, Provenance: f.Provenance, FileBytes: bytesOf(path)}
-	if err := i.describe(ctx, f.Model); err != nil {
+	if err := i.describe(ctx, f.Model, context); err != nil {
 		return nil, err
 	}
 	if err := from.describe(f.Task, f.Provenance); err != nil {
@@ -174,7 +182,7 @@ func inspectNative(ctx context.Context, path string, from *Origin) (*Inspection,
 	})
 }
 
-func inspectFolder(ctx context.Context, path string) (*Inspection, error) {
+func inspectFolder(ctx context.Context, path string, context int) (*Inspection, error) {
 	m, weights, err := files.Open(path)
 	if err != nil {
 		return nil, err
@@ -184,7 +192,7 @@ func inspectFolder(ctx context.Context, path string) (*Inspection, error) {
 	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 		i.Format = "gguf"
 	}
-	if err := i.describe(ctx, m); err != nil {
+	if err := i.describe(ctx, m, context); err != nil {
 		return nil, err
 	}
 	return i, i.each(ctx, m.Config, func(t arch.Tensor, s *TensorStats) error {
@@ -296,25 +304,18 @@ func (s *TensorStats) finish() {
 	}
 }
 
-// remember reckons the memory for a context.
-func (i *Inspection) remember(context int, cache infer.CacheType) error {
-	if context == 0 {
-		context = min(DefaultMaxLength, i.Positions)
-	}
-	if context < 1 || context > i.Positions {
-		return wrongInput("--context: %d tokens, want 1 to %d: what the model was made for (max_position_embeddings)", context, i.Positions)
-	}
+// remember reckons the memory for the context.
+func (i *Inspection) remember(cache infer.CacheType) {
 	m := &i.Memory
-	m.Context, m.Cache, m.Weights = context, int64(context)*cache.TokenBytes(i.config), i.Totals[len(i.Totals)-1].Memory
+	m.Cache, m.Weights = int64(m.Context)*cache.TokenBytes(i.config), i.Totals[len(i.Totals)-1].Memory
 	m.Expected = m.Weights + m.Cache
-	return nil
 }
 
 // Measure opens the model in the engine, reads as many tokens as memory is reckoned for, and notes what the system says is resident. Systems
 // other than Linux do not say.
 func (i *Inspection) Measure(ctx context.Context, log io.Writer, o infer.Options) error {
 	debug.FreeOSMemory()
-	before := residentMemory()
+	before := system.ResidentMemory()
 	m, err := OpenPacked(ctx, i.Model, log, o)
 	if err != nil {
 		return err
@@ -332,22 +333,10 @@ func (i *Inspection) Measure(ctx context.Context, log io.Writer, o infer.Options
 		return err
 	}
 	debug.FreeOSMemory()
-	if after := residentMemory(); after > 0 {
+	if after := system.ResidentMemory(); after > 0 {
 		i.Memory.Resident = &Resident{before, after}
 	}
 	return nil
-}
-
-// residentMemory is what is resident of this process, bytes; 0 where it is not known.
-func residentMemory() (bytes int64) {
-	raw, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := strings.Cut(string(raw), "VmRSS:")
-	var kib int64
-	fmt.Sscan(rest, &kib) // it stays 0 where the line is missing
-	return kib << 10
 }
 
 func errorOf(t arch.Tensor, err error) error { return fmt.Errorf("%s: %w", t.Name, err) }

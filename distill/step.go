@@ -45,10 +45,14 @@ type stepper struct {
 	building   sync.Mutex // building a graph writes to the variables, and two lengths may come up at once
 }
 
-func newStepper(d devices, store *model.Store, cfg arch.Config, o objective, t Training) (*stepper, error) {
+func newStepper(d devices, store *model.Store, cfg arch.Config, o objective, t Training) (_ *stepper, err error) {
 	s := &stepper{devices: d, store: store, config: cfg, objective: o, training: t, trainable: cfg.Tensors(),
 		concurrent: min(t.MicroBatches, engines.Concurrency(d.backend))}
-	var err error
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
 	if t.MicroBatches > 1 && cfg.Quantization.IsTernary() && s.mesh == nil {
 		if s.frozen, err = newFrozen(d.backend, store, cfg); err != nil {
 			return nil, err
@@ -82,14 +86,19 @@ func (s *stepper) distribute() {
 	distribute(s.mesh, s.sum, append(grads, grads...), grads)
 }
 
-// close frees what was compiled.
+// close frees what was compiled, which is less than all where making a stepper failed.
 func (s *stepper) close() {
-	s.gradient.Finalize()
+	if s.gradient != nil {
+		s.gradient.Finalize()
+	}
 	for _, u := range s.updates {
 		u.exec.Finalize()
 	}
-	s.norm.Finalize()
-	s.sum.Finalize()
+	for _, e := range []*graph.Exec{s.norm, s.sum} {
+		if e != nil {
+			e.Finalize()
+		}
+	}
 	if s.frozen != nil {
 		s.frozen.close()
 	}
@@ -157,20 +166,25 @@ func addPairs(both []*graph.Node) []*graph.Node {
 // releases them. At most one set of gradients more than micro-batches are computed side by side is alive at a time. Between
 // micro-batches it stops with the context's error when that ends.
 func (s *stepper) gradients(ctx context.Context, batches []*data.Batch) (t terms, norm float64, grads []*tensors.Tensor, err error) {
+	defer func() {
+		if err != nil {
+			release(grads)
+			grads = nil
+		}
+	}()
 	counts := s.counts(batches)
 	if s.frozen != nil {
 		if err := s.frozen.renew(); err != nil {
-			return t, 0, nil, graphError(err)
+			return t, 0, grads, graphError(err)
 		}
 	}
 	for part := range slices.Chunk(batches, s.concurrent) {
 		if err := context.Cause(ctx); err != nil {
-			release(grads)
-			return t, 0, nil, err
+			return t, 0, grads, err
 		}
 		outs, err := s.sideBySide(part, counts)
 		if err != nil {
-			return t, 0, nil, err
+			return t, 0, grads, err
 		}
 		for _, out := range outs {
 			t.add(terms{scalar(out[0]), scalar(out[1]), scalar(out[2]), scalar(out[3])})
@@ -181,7 +195,8 @@ func (s *stepper) gradients(ctx context.Context, batches []*data.Batch) (t terms
 			}
 			sums, err := s.sum.Call(s.arguments(anys(grads), anys(own))...)
 			if err != nil {
-				return t, 0, nil, graphError(err)
+				release(out)
+				return t, 0, grads, graphError(err)
 			}
 			release(grads)
 			release(out)
@@ -190,12 +205,12 @@ func (s *stepper) gradients(ctx context.Context, batches []*data.Batch) (t terms
 	}
 	if s.frozen != nil {
 		if err := s.frozen.toWeights(grads); err != nil {
-			return t, 0, nil, graphError(err)
+			return t, 0, grads, graphError(err)
 		}
 	}
 	n, err := s.norm.Call(anys(grads)...)
 	if err != nil {
-		return t, 0, nil, graphError(err)
+		return t, 0, grads, graphError(err)
 	}
 	return t, scalar(n[0]), grads, nil
 }
@@ -208,7 +223,13 @@ func (s *stepper) sideBySide(batches []*data.Batch, counts []float32) ([][]*tens
 		wg.Go(func() { outs[i], errs[i] = s.gradient.Exec(s.inputs(b, counts)...) })
 	}
 	wg.Wait()
-	return outs, graphError(errors.Join(errs...))
+	if err := errors.Join(errs...); err != nil {
+		for _, out := range outs {
+			release(out)
+		}
+		return nil, graphError(err)
+	}
+	return outs, nil
 }
 
 // release gives the memory of tensors back at once: the garbage collector does not see what a device holds, and would let

@@ -60,9 +60,11 @@ func (f *forward) attention(layer int, x *Node) *Node {
 // 2022), so that of what is as large as the scores nothing is kept but p. The sum is taken off by the product itself, as one more column
 // of d against a row of ones. Seven more of zeros make whole vectors: the pure-Go kernels are ten times slower on a ninth column alone.
 func weigh(scores, values *Node) *Node {
-	// As in package matmul, what a gradient needs of the forward pass goes by on its way back.
+	// As in package matmul, what a gradient needs of the forward pass goes by on its way back, which a checkpoint may have computed anew.
+	// Where no gradient passes, since only some weights have one, it is what the forward pass had.
 	var p, y, v, d *Node
 	see := func(x *Node, at **Node) *Node {
+		*at = x
 		return graph.IdentityWithCustomGradient(x, func(x, d *Node) *Node {
 			*at = x
 			return d

@@ -1,6 +1,9 @@
 package infer
 
-import "github.com/bitdistill/bitdistill/bitnet/infer/vector"
+import (
+	"github.com/bitdistill/bitdistill/bitnet/arch"
+	"github.com/bitdistill/bitdistill/bitnet/infer/vector"
+)
 
 // place puts a token's keys and values where attention finds them, and turns queries and keys by its position.
 func (p *pass) place(worker, i int) {
@@ -38,6 +41,9 @@ func (p *pass) first(position int) int {
 
 // queryTile is about how many queries share what is read of keys and values.
 const queryTile = 16
+
+// queriesAtOnce is how many those are at most.
+func queriesAtOnce(c arch.Config) int { return max(queryTile, c.Heads/c.KVHeads) }
 
 // run is some tokens of a text, one behind the other.
 type run struct{ from, to int }

@@ -123,8 +123,8 @@ func (m *Model) Beside(threads int) (*Model, error) {
 // Threads is the number of goroutines that compute.
 func (m *Model) Threads() int { return m.pool.workers() }
 
-// Close ends the threads, and frees the file unless models beside this one read it. What is computing ends first; afterwards all methods
-// return an error.
+// Close ends the threads, and frees the file unless models beside this one read it. What is computing ends first; what would
+// compute afterwards returns an error.
 func (m *Model) Close() {
 	m.passing.Lock()
 	defer m.passing.Unlock()

@@ -81,7 +81,7 @@ func newPass(m *Model) (*pass, error) {
 	}
 	p.runs = make([]run, 0, tile)
 	for range m.pool.workers() {
-		p.attending = append(p.attending, newAttending(max(queryTile, c.Heads/c.KVHeads), c.HeadDim))
+		p.attending = append(p.attending, newAttending(queriesAtOnce(c), c.HeadDim))
 	}
 	for g := range groups {
 		if err := p.inputs[g].make(m.layers, g); err != nil {

@@ -3,6 +3,8 @@ package infer
 import (
 	"context"
 	"fmt"
+
+	"github.com/bitdistill/bitdistill/internal/system"
 )
 
 // Sequence is a text that a model has read: the keys and values of its tokens, so that what follows need not compute them again. One
@@ -23,6 +25,11 @@ func (m *Model) NewSequence(capacity int) (*Sequence, error) {
 	c := m.Config
 	if capacity < 1 || capacity > c.MaxPositions {
 		return nil, fmt.Errorf("infer: %d tokens, want 1 to %d, what the model was made for (max_position_embeddings)", capacity, c.MaxPositions)
+	}
+	each := m.cache.TokenBytes(c) + int64(4*queriesAtOnce(c)*m.pool.workers()) // and its scores in attention
+	if limit, known := system.MemoryLimit(); known && uint64(capacity) > limit/uint64(each) {
+		return nil, fmt.Errorf("infer: a text of %d tokens takes %d bytes for each with keys and values as %s, more than the %.1f GB of memory there are; take a shorter one or a smaller cache",
+			capacity, each, m.cache, float64(limit)/1e9)
 	}
 	s := &Sequence{model: m, capacity: capacity, ids: make([]int32, 0, capacity), tokens: make([]token, 0, tile)}
 	for range c.Layers {

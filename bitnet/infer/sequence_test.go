@@ -3,6 +3,7 @@ package infer_test
 import (
 	"context"
 	"errors"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/bitnet/infer"
 	"github.com/bitdistill/bitdistill/internal/archtest"
+	"github.com/bitdistill/bitdistill/internal/system"
 )
 
 // TestPieces: a text gives the same bits read at once, in pieces, token by token, beside others, and by any number of threads; and so it does
@@ -182,3 +184,16 @@ func TestRefused(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// TestHugeContext: a model that claims to be made for more tokens than memory holds is no reason to ask for them.
+func TestHugeContext(t *testing.T) {
+	c := archtest.Tiny(arch.Families()[0], arch.Full())
+	c.MaxPositions = math.MaxInt32
+	if limit, known := system.MemoryLimit(); !known || limit > math.MaxInt32*16 {
+		t.Skip("THE LIMIT OF A CONTEXT IS NOT TESTED: this machine does not say how much memory it has, or has very much")
+	}
+	m := opened(t, randomFolder(t, c, 1), infer.Options{})
+	if _, err := m.NewSequence(math.MaxInt32); err == nil || !strings.Contains(err.Error(), "memory") {
+		t.Errorf("%v, want what it would take", err)
+	}
+}

@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strconv"
@@ -40,17 +41,16 @@ func (m *Model) openNative(ctx context.Context, path string, o Options) error {
 	if o.Embeddings != "" || o.Linears != "" {
 		return fmt.Errorf("infer: %s: has types of its own; export the model again for others", path)
 	}
-	f, err := native.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	m.Model, m.Name, m.Task, m.Provenance = f.Model, f.Name, f.Task, f.Provenance
 	data, unmap, err := mapFile(path)
 	if err != nil {
 		return err
 	}
 	m.file.unmap = unmap
+	f, err := native.NewFile(path, bytes.NewReader(data), int64(len(data))) // not by its name, which may stand for another file by now
+	if err != nil {
+		return err
+	}
+	m.Model, m.Name, m.Task, m.Provenance = f.Model, f.Name, f.Task, f.Provenance
 	if err := m.take(ctx, mapped{f, data}); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}

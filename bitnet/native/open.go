@@ -3,6 +3,7 @@ package native
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -30,6 +31,19 @@ func Open(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
+	return open(path, container)
+}
+
+// NewFile is [Open] of a file that r holds, size bytes, such as one that is mapped. path stands for it in errors.
+func NewFile(path string, r io.ReaderAt, size int64) (*File, error) {
+	container, err := gguf.NewFile(path, r, size)
+	if err != nil {
+		return nil, err
+	}
+	return open(path, container)
+}
+
+func open(path string, container *gguf.File) (*File, error) {
 	f := &File{path: path, file: container}
 	if err := f.read(); err != nil {
 		container.Close()

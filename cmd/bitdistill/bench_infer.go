@@ -18,8 +18,8 @@ import (
 	"github.com/bitdistill/bitdistill/bitnet/gguf"
 	"github.com/bitdistill/bitdistill/bitnet/infer"
 	"github.com/bitdistill/bitdistill/distill"
-	"github.com/bitdistill/bitdistill/internal/backend"
 	"github.com/bitdistill/bitdistill/internal/speed"
+	"github.com/bitdistill/bitdistill/internal/system"
 )
 
 // inferFlags are the flags of bench.
@@ -106,7 +106,7 @@ func (c *cli) doTask(ctx context.Context, stdin io.Reader) error {
 	if err != nil {
 		return err
 	}
-	answer.RSS = backend.PeakMemory()
+	answer.RSS = system.PeakMemory()
 	return c.writeJSON(answer, "")
 }
 

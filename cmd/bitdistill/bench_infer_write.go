@@ -9,8 +9,8 @@ import (
 
 	"github.com/bitdistill/bitdistill/bitnet/arch"
 	"github.com/bitdistill/bitdistill/distill"
-	"github.com/bitdistill/bitdistill/internal/backend"
 	"github.com/bitdistill/bitdistill/internal/speed"
+	"github.com/bitdistill/bitdistill/internal/system"
 )
 
 // inferReport is what bench writes as JSON.
@@ -60,7 +60,7 @@ type inferRow struct {
 func (b *inferBench) report() inferReport {
 	c := b.model.Config
 	r := inferReport{
-		CPU: backend.CPUModel(), Threads: b.threads, Kernel: b.kernel, Model: cmp.Or(b.shape, filepath.Base(b.path)), Layers: c.Layers,
+		CPU: system.CPUModel(), Threads: b.threads, Kernel: b.kernel, Model: cmp.Or(b.shape, filepath.Base(b.path)), Layers: c.Layers,
 		SubLN: string(c.Quantization.SubLN), Linear: c.Parameters(arch.Linear), Bytes: b.model.Bytes, Repetitions: b.repetitions,
 	}
 	if b.shape != "" {

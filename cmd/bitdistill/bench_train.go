@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/bitdistill/bitdistill/distill"
-	"github.com/bitdistill/bitdistill/internal/backend"
+	"github.com/bitdistill/bitdistill/internal/system"
 	"github.com/spf13/cobra"
 )
 
@@ -130,7 +130,7 @@ func (c *cli) benchTrain(ctx context.Context, f *benchFlags, stdin io.Reader) er
 	if f.child {
 		return c.benchChild(ctx, f.spec, stdin)
 	}
-	report := benchReport{CPU: backend.CPUModel(), Threads: runtime.GOMAXPROCS(0), Steps: f.spec.Steps, Repetitions: f.spec.Repetitions}
+	report := benchReport{CPU: system.CPUModel(), Threads: runtime.GOMAXPROCS(0), Steps: f.spec.Steps, Repetitions: f.spec.Repetitions}
 	if f.compare {
 		err = c.compareTraining(ctx, f, program, &report)
 	} else {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/bitdistill/bitdistill/bitnet/hf/chat"
 	"github.com/bitdistill/bitdistill/bitnet/hf/files"
@@ -100,6 +101,10 @@ func (c *cli) chat(ctx context.Context, f *chatFlags, stdin io.Reader) error {
 		case line, open := <-lines:
 			if !open {
 				return *failed
+			}
+			if terminal && !utf8.ValidString(line) { // a slip of the keyboard; in a script, answers would go by other questions
+				fmt.Fprintln(c.log, "bitdistill: that was not UTF-8; say it again")
+				continue
 			}
 			if done, err := t.hear(ctx, line); done || err != nil {
 				return err

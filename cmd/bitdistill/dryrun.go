@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/bitdistill/bitdistill/distill"
-	"github.com/bitdistill/bitdistill/internal/backend"
+	"github.com/bitdistill/bitdistill/internal/system"
 )
 
 // show writes a plan: JSON to stdout, and what people look for first to the log.
@@ -29,7 +29,7 @@ func (c *cli) show(p *distill.Plan) error {
 // checkMemory warns of a training that may not fit, and refuses one that cannot: the estimate is good to a half. A run that goes
 // on as it was has no plan, and has been checked.
 func (c *cli) checkMemory(p *distill.Plan) error {
-	limit, known := backend.MemoryLimit()
+	limit, known := system.MemoryLimit()
 	if p == nil || !known {
 		return nil
 	}

@@ -26,7 +26,7 @@ type generateReport struct {
 	Text          string  `json:"text"`
 	PromptTokens  int     `json:"prompt_tokens"`
 	Tokens        int     `json:"tokens"`         // written
-	Finish        string  `json:"finish"`         // end: the model's, stop: a text to stop at, length: as many tokens as were allowed
+	Finish        string  `json:"finish"`         // end: the model's, stop: a text to stop at, length: as many tokens as were allowed, interrupted: by Ctrl-C
 	OpenSeconds   float64 `json:"open_seconds"`   // of opening the model
 	PromptSeconds float64 `json:"prompt_seconds"` // from there to the first token
 	Seconds       float64 `json:"seconds"`        // from there to the last
@@ -38,6 +38,8 @@ const (
 	finishEnd    = "end"
 	finishStop   = "stop"
 	finishLength = "length"
+
+	finishInterrupted = "interrupted"
 )
 
 func (c *cli) generateCommand() *cobra.Command {
@@ -55,7 +57,7 @@ The likeliest token is taken each time; with --temperature tokens are drawn, and
 of --stop, or after --max-tokens. Ctrl-C ends it too, and leaves what was written.
 
 Speeds go to standard error in a terminal, or with --stats. --json is one object: text,
-prompt_tokens, tokens, finish (end, stop or length), open_seconds, prompt_seconds (up to
+prompt_tokens, tokens, finish (end, stop, length or interrupted), open_seconds, prompt_seconds (up to
 the first token), seconds (from there on) and model.`,
 		Example: `  bitdistill generate --model student.gguf --prompt "Once upon a time" --max-tokens 64
   bitdistill generate embedded "Once upon a time" --temperature 0.8 --top-p 0.9 --seed 7
@@ -122,11 +124,11 @@ func (c *cli) generate(ctx context.Context, f *generateFlags, args []string, std
 	if (f.stats || isTerminal(c.log)) && fast.tokens > 0 {
 		fmt.Fprintf(c.log, "model opened in %s, %s\n", milliseconds(opened), fast)
 	}
-	if err != nil || !f.json {
+	if !f.json || err != nil && finish != finishInterrupted {
 		return err
 	}
-	return c.writeJSON(generateReport{text.String(), fast.prompt, fast.tokens, finish,
-		opened.Seconds(), fast.read.Seconds(), fast.wrote.Seconds(), f.model}, "")
+	return errors.Join(err, c.writeJSON(generateReport{text.String(), fast.prompt, fast.tokens, finish,
+		opened.Seconds(), fast.read.Seconds(), fast.wrote.Seconds(), f.model}, ""))
 }
 
 // read finds the prompt.
@@ -219,6 +221,8 @@ func writeText(ctx context.Context, s *infer.Sequence, prompt []int32, o infer.G
 	switch {
 	case errors.Is(err, errStop):
 		finish, err = finishStop, nil
+	case ctx.Err() != nil && fast.tokens > 0:
+		finish = finishInterrupted
 	case len(ids) == o.MaxTokens:
 		finish = finishLength
 	}

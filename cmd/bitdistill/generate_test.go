@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"unicode/utf8"
 
@@ -144,6 +146,36 @@ func TestGenerateInterrupted(t *testing.T) {
 	want := library(t, beginning, infer.GenerateOptions{MaxTokens: 20})
 	if text := strings.TrimSuffix(out.text.String(), "\n"); text == "" || text == out.text.String() || !strings.HasPrefix(want, text) {
 		t.Errorf("%q, want the beginning of %q", out.text.String(), want)
+	}
+}
+
+// countdown is a context that ends when it was asked so many times.
+type countdown struct {
+	context.Context
+	left atomic.Int32
+}
+
+func (c *countdown) Value(any) any { return nil } // which would lead to the context inside
+
+func (c *countdown) Err() error {
+	if c.left.Add(-1) < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// Ctrl-C leaves an object with what there is.
+func TestGenerateInterruptedJSON(t *testing.T) {
+	ctx := &countdown{Context: t.Context()}
+	ctx.left.Store(150) // of which opening the model takes some
+	var out, log bytes.Buffer
+	code := run(ctx, []string{"generate", distill.Embedded, beginning, "--max-tokens", "500", "--json"}, strings.NewReader(""), &out, &log)
+	result{code, out.String(), log.String()}.want(t, exitInterrupted)
+	var report generateReport
+	check(t, json.Unmarshal(out.Bytes(), &report))
+	want := library(t, beginning, infer.GenerateOptions{MaxTokens: 150})
+	if report.Finish != finishInterrupted || report.Tokens < 1 || report.Tokens > 150 || report.Text == "" || !strings.HasPrefix(want, report.Text) {
+		t.Errorf("%+v, want the beginning of %q", report, want)
 	}
 }
 

@@ -25,7 +25,7 @@
 // # What belongs here
 //
 // Finding and installing plugins, opening and closing backends, the report of `bitdistill doctor`, and facts about the machine that
-// others plan with (MemoryLimit, SIMD). Not here: graphs, models, training, flags of commands.
+// others plan with (SIMD; see internal/system for others). Not here: graphs, models, training, flags of commands.
 //
 // # Limits
 //

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bitdistill/bitdistill/internal/system"
 	"github.com/gomlx/compute"
 )
 
@@ -23,7 +24,7 @@ type Report struct {
 	Cores           int      `json:"cores"`         // logical ones that this process may use
 	MemoryTotal     uint64   `json:"memory_total_bytes,omitempty"`
 	MemoryAvailable uint64   `json:"memory_available_bytes,omitempty"`
-	MemoryLimit     uint64   `json:"memory_limit_bytes,omitempty"` // see MemoryLimit
+	MemoryLimit     uint64   `json:"memory_limit_bytes,omitempty"` // see system.MemoryLimit
 	GoVersion       string   `json:"go"`
 	SIMD            bool     `json:"simd"` // built with GOEXPERIMENT=simd
 	XLA             bool     `json:"xla"`  // XLA is in the build
@@ -66,11 +67,11 @@ func Doctor(ctx context.Context) Report { return thisMachine().doctor(ctx) }
 
 func (m machine) doctor(ctx context.Context) Report {
 	r := Report{
-		OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: cpuModel(), Cores: runtime.NumCPU(),
+		OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: system.CPUModel(), Cores: runtime.NumCPU(),
 		GoVersion: runtime.Version(), SIMD: SIMD(), XLA: xlaBuilt, Modules: Modules(),
 	}
-	r.MemoryTotal, r.MemoryAvailable = systemMemory()
-	r.MemoryLimit, _ = MemoryLimit()
+	r.MemoryTotal, r.MemoryAvailable = system.Memory()
+	r.MemoryLimit, _ = system.MemoryLimit()
 	for _, name := range []string{Go, XLACPU, XLACUDA} {
 		r.Backends = append(r.Backends, m.examine(ctx, name))
 	}

@@ -1,4 +1,4 @@
-package backend
+package system
 
 import (
 	"testing"
@@ -49,7 +49,7 @@ func TestCgroupLimit(t *testing.T) {
 }
 
 func TestMemoryLimit(t *testing.T) {
-	total, _ := systemMemory()
+	total, _ := memory()
 	if limit, ok := MemoryLimit(); ok && (limit < 16<<20 || total > 0 && limit > total) {
 		t.Errorf("limit %d of %d bytes", limit, total)
 	}

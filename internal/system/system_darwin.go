@@ -1,9 +1,9 @@
-package backend
+package system
 
 import "golang.org/x/sys/unix"
 
-// systemMemory returns the machine's total memory in bytes, 0 if it is not known; what is available has no simple answer here.
-func systemMemory() (total, available uint64) {
+// memory returns the machine's total memory in bytes, 0 if it is not known; what is available has no simple answer here.
+func memory() (total, available uint64) {
 	total, err := unix.SysctlUint64("hw.memsize")
 	if err != nil {
 		return 0, 0
@@ -22,3 +22,6 @@ func cpuModel() string {
 
 // peakMemory is not known on this platform.
 func peakMemory() int64 { return 0 }
+
+// residentMemory is not known on this platform.
+func residentMemory() int64 { return 0 }

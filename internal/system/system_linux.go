@@ -1,4 +1,4 @@
-package backend
+package system
 
 import (
 	"fmt"
@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// systemMemory returns the machine's total and available memory in bytes, 0 for what is not known.
-func systemMemory() (total, available uint64) {
+// memory returns the machine's total and available memory in bytes, 0 for what is not known.
+func memory() (total, available uint64) {
 	text, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
 		return 0, 0
@@ -31,12 +31,18 @@ func cpuModel() string {
 }
 
 // peakMemory returns the most that was resident of this process, bytes; 0 where it is not known.
-func peakMemory() int64 {
+func peakMemory() int64 { return status("VmHWM:") }
+
+// residentMemory returns what is resident of this process, bytes; 0 where it is not known.
+func residentMemory() int64 { return status("VmRSS:") }
+
+// status is a number of bytes among what the kernel says of this process.
+func status(key string) int64 {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0
 	}
-	_, rest, _ := strings.Cut(string(text), "VmHWM:")
+	_, rest, _ := strings.Cut(string(text), key)
 	var kib int64
 	fmt.Sscan(rest, &kib) // it stays 0 where the line is missing
 	return kib << 10

@@ -1,4 +1,4 @@
-package backend
+package system
 
 import (
 	"bufio"
@@ -12,7 +12,7 @@ import (
 // MemoryLimit returns the bytes of memory that this process can use at most: the machine's memory or, where one is
 // set and lower, the limit of its control group (container). ok is false where neither can be read.
 func MemoryLimit() (bytes uint64, ok bool) {
-	total, _ := systemMemory()
+	total, _ := memory()
 	if limit, limited := cgroupLimit(os.DirFS("/")); limited && (total == 0 || limit < total) {
 		total = limit
 	}
