@@ -13,7 +13,7 @@ import (
 // GODEBUG=cpu.fma=off, in amd64 builds with GOEXPERIMENT=simd: the pure-Go backend's SIMD kernels leave the upper halves of the
 // vector registers in use, and math.Exp mixes fused (VEX) with plain SSE instructions, each change between which then costs
 // more than the whole function: measured at 10 to 20 times the time of an exponential. Without fused instructions
-// math.Exp does not mix. Neither the kernels nor any other function of this program are changed by it.
+// math.Exp does not mix. Packages that look for FMA themselves have to ask the processor: golang.org/x/sys/cpu obeys GODEBUG too.
 //
 // GLIBC_TUNABLES, where XLA may be used: its CPU plugin allocates the buffers of every execution anew, and by default the C
 // library of GNU maps and unmaps each of them, 4 KiB at a time: up to half of a training step of a small model. With large pages that

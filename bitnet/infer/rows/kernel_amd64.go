@@ -8,8 +8,12 @@ import (
 	"github.com/bitdistill/bitdistill/bitnet/gguf"
 )
 
-// capable reports whether the processor runs the kernels.
-func capable() bool { return cpu.X86.HasAVX2 && cpu.X86.HasFMA && hasF16C() }
+// capable reports whether the processor runs the kernels. The package cpu does not know F16C, and FMA only as GODEBUG allows it: programs
+// run with cpu.fma=off, which is meant for math.Exp alone.
+func capable() bool {
+	const fma, f16c = 1 << 12, 1 << 29
+	return cpu.X86.HasAVX2 && features()&(fma|f16c) == fma|f16c
+}
 
 // span are the bytes of a panel from a column on: where it begins, and where what is to be fetched meanwhile does, the same part of the
 // bytes that follow the panel, in the order of memory.

@@ -6564,13 +6564,11 @@ turns_end:
 	VZEROUPPER
 	RET
 
-// func hasF16C() bool
+// func features() uint32
 // Requires: CPUID
-TEXT ·hasF16C(SB), NOSPLIT, $0-1
+TEXT ·features(SB), NOSPLIT, $0-4
 	MOVL $0x00000001, AX
 	XORL CX, CX
 	CPUID
-	SHRL $0x1d, CX
-	ANDL $0x01, CX
-	MOVB CL, ret+0(FP)
+	MOVL CX, ret+0(FP)
 	RET

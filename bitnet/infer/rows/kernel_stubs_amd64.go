@@ -54,5 +54,5 @@ func blocksQ4_0(dst *float32, weights *byte, codes *float32, blocks int, rows in
 //go:noescape
 func peakAVX2(turns int)
 
-// hasF16C reports whether the processor converts half precision.
-func hasF16C() bool
+// features are those of the processor that leaf 1 of CPUID puts into ECX.
+func features() uint32

@@ -20,7 +20,7 @@ func main() {
 	blocks("Q8_0", q8_0)
 	blocks("Q4_0", q4_0)
 	peak()
-	hasF16C()
+	features()
 	Generate()
 }
 
@@ -72,14 +72,12 @@ func peak() {
 	RET()
 }
 
-func hasF16C() {
-	TEXT("hasF16C", NOSPLIT, "func() bool")
-	Doc("hasF16C reports whether the processor converts half precision.")
+func features() {
+	TEXT("features", NOSPLIT, "func() uint32")
+	Doc("features are those of the processor that leaf 1 of CPUID puts into ECX.")
 	MOVL(U32(1), EAX)
 	XORL(ECX, ECX)
 	CPUID()
-	SHRL(U8(29), ECX)
-	ANDL(U8(1), ECX)
-	Store(CL, ReturnIndex(0))
+	Store(ECX, ReturnIndex(0))
 	RET()
 }
