@@ -33,7 +33,7 @@ func chapters(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	files = slices.DeleteFunc(files, func(f string) bool { return strings.HasSuffix(f, ".out.ipynb") })
-	if len(files) != 6 {
+	if len(files) != 7 {
 		t.Fatalf("%d notebooks: %v", len(files), files)
 	}
 	return files
