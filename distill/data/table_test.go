@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -316,5 +317,39 @@ func checkJSONL(t *testing.T, content []byte, got [][]string) {
 	}
 	if row != len(got)-1 {
 		t.Fatalf("%d rows, want %d", len(got)-1, row)
+	}
+}
+
+// TestEmptyLines: what is written for each row of a table of one column stands beside it only if its empty lines are rows too.
+func TestEmptyLines(t *testing.T) {
+	task, err := LookupTask("sst2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, two := map[int]string{2: "good", 3: "", 4: "bad", 5: "", 6: ""}, map[int]string{3: "good", 5: "bad"}
+	for _, c := range []struct {
+		name, content string
+		want          map[int]string
+	}{
+		{"x.tsv", "sentence\ngood\n\nbad\n\n\n", one},
+		{"x.csv", "sentence\ngood\n\nbad\n\n\n", one},
+		{"x.csv", "sentence\r\n\"good\"\r\n\r\nbad\r\n\r\n\r\n", one},
+		{"x.csv", "\nsentence\ngood\n\"\"\nbad", map[int]string{3: "good", 4: "", 5: "bad"}},
+		{"x.csv", "sentence\n\"go\nod\"\n\nbad\n", map[int]string{2: "go\nod", 4: "", 5: "bad"}},
+		{"x.tsv", "sentence\tother\n\ngood\ta\n\nbad\tb\n\n", two},
+		{"x.csv", "sentence,other\n\ngood,a\n\nbad,b\n\n", two},
+	} {
+		got, last := map[int]string{}, 0
+		err := task.Each(InMemory(c.name, []byte(c.content)), func(r Row) error {
+			if r.Line <= last {
+				t.Errorf("%s %q: line %d after %d", c.name, c.content, r.Line, last)
+			}
+			last = r.Line
+			got[r.Line] = strings.Join(r.Values, "|")
+			return nil
+		})
+		if err != nil || !maps.Equal(got, c.want) {
+			t.Errorf("%s %q: %v %v, want %v", c.name, c.content, got, err, c.want)
+		}
 	}
 }

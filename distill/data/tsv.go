@@ -11,9 +11,13 @@ import (
 	"unicode/utf8"
 )
 
-// readTSV reads lines of fields between tabs, the first of them the header. There is no quoting.
+// readTSV reads lines of fields between tabs, the first of them the header. There is no quoting. An empty line is a row where
+// there is one column, else nothing.
 func readTSV(in io.Reader, to *receiver) error {
-	return eachLine(in, to.name, func(number int, line []byte) error {
+	return allLines(in, to.name, func(number int, line []byte) error {
+		if len(line) == 0 && len(to.columns) != 1 {
+			return nil
+		}
 		if !utf8.Valid(line) {
 			return fmt.Errorf("%s:%d: the text is not UTF-8", to.name, number)
 		}
@@ -33,7 +37,7 @@ func readTSV(in io.Reader, to *receiver) error {
 }
 
 // readCSV reads records of fields between commas (RFC 4180), the first of them the header. Quoted fields may hold commas, line
-// ends and doubled quotes.
+// ends and doubled quotes. An empty line is a row where there is one column, else nothing.
 func readCSV(in io.Reader, to *receiver) error {
 	text := bufio.NewReader(in)
 	if mark, _ := text.Peek(3); string(mark) == "\ufeff" {
@@ -43,12 +47,12 @@ func readCSV(in io.Reader, to *receiver) error {
 	table := csv.NewReader(record)
 	table.FieldsPerRecord = -1 // checked here, to say more
 	table.ReuseRecord = true
-	line := 0
+	line, next := 0, 0
 	for {
 		record.read = 0
 		fields, err := table.Read()
 		if err == io.EOF {
-			return nil
+			return to.empty(next, record.lines+1)
 		} else if err != nil {
 			return csvError(to.name, line, err)
 		}
@@ -57,8 +61,13 @@ func readCSV(in io.Reader, to *receiver) error {
 			if err := to.header(line, fields); err != nil {
 				return err
 			}
+			next = line + 1 + strings.Count(fields[0], "\n")
 			continue
 		}
+		if err := to.empty(next, line); err != nil {
+			return err
+		}
+		next = line + 1 + strings.Count(fields[0], "\n")
 		if len(fields) != len(to.columns) {
 			return fmt.Errorf("%s:%d: %d columns, the header has %d (%s)", to.name, line, len(fields), len(to.columns), strings.Join(to.columns, ", "))
 		}
@@ -70,6 +79,20 @@ func readCSV(in io.Reader, to *receiver) error {
 			return err
 		}
 	}
+}
+
+// empty adds the rows of empty lines, which the reader of CSV passes over, if there is one column: the lines from next to line, and
+// without it.
+func (to *receiver) empty(next, line int) error {
+	if len(to.columns) != 1 {
+		return nil
+	}
+	for ; next < line; next++ {
+		if err := to.add(next, make([]string, len(to.fields))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // csvError puts the place of a fault in front; what failed while reading has named the file itself. line is that of the record before.
@@ -90,12 +113,14 @@ var errRecord = errors.New("the record is too long")
 
 // recordLimit ends a text in which one record, such as one with a quote that is never closed, would take in all that follows.
 type recordLimit struct {
-	in   io.Reader
-	read int // bytes of this record, and of what was read ahead
+	in    io.Reader
+	read  int // bytes of this record, and of what was read ahead
+	lines int // ends of lines in all of the text
 }
 
 func (r *recordLimit) Read(p []byte) (int, error) {
 	n, err := r.in.Read(p)
+	r.lines += bytes.Count(p[:n], []byte("\n"))
 	if r.read += n; r.read > maxLine {
 		return 0, errRecord
 	}
