@@ -152,6 +152,12 @@ func (p *pass) run(tokens []token, logits []float32) error {
 		p.stripes(p.enterTask, c.HiddenSize)
 		p.product(qkv)
 		p.each(p.placeTask, (c.Heads+2*c.KVHeads)*c.HeadDim)
+		if i == len(p.layers)-1 && p.trace == nil {
+			if len(logits) == 0 {
+				return p.err
+			}
+			p.keepLast(len(logits) / c.VocabSize)
+		}
 		p.attendAll()
 		p.stripes(p.projectTask, c.Heads*c.HeadDim)
 		p.product(output)
@@ -161,13 +167,28 @@ func (p *pass) run(tokens []token, logits []float32) error {
 		p.product(down)
 		p.stripes(p.leaveTask, c.HiddenSize)
 		if p.trace != nil {
-			p.trace(i, p.x[:len(tokens)*c.HiddenSize])
+			p.trace(i, p.x[:len(p.tokens)*c.HiddenSize])
 		}
 	}
 	if len(logits) > 0 {
 		p.computeHead()
 	}
 	return p.err
+}
+
+// keepLast drops all tokens but the last n, whose rows come first then. Of the others the last layer computes keys and values alone:
+// nobody reads what it would make of them. (A pass without logits ends there.)
+func (p *pass) keepLast(n int) {
+	first := len(p.tokens) - n
+	if first == 0 {
+		return
+	}
+	hidden, queries := p.Config.HiddenSize, p.Config.Heads*p.Config.HeadDim
+	q := p.inputs[qkv].out[0]
+	copy(p.x, p.x[first*hidden:len(p.tokens)*hidden])
+	copy(q, q[first*queries:len(p.tokens)*queries])
+	p.tokens = p.tokens[first:]
+	p.findRuns()
 }
 
 // each runs a task for each token, which passes over width values.
